@@ -1,0 +1,30 @@
+"""The global plane's asset graph: `build_defs()` assembles it; each asset's logic is in pure functions.
+
+Resources are swapped through `build_defs(resource_overrides)` and `definitions.py`, never patched.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    from resources.settings import Settings
+
+
+def build_defs(settings: Settings) -> dg.Definitions:
+    """Assets, checks, jobs and sensors of the global plane, without their resources."""
+    from assets.automation import build_automation  # noqa: PLC0415 - dbt's manifest is made on first use
+    from assets.checks.clean import clean_checks  # noqa: PLC0415
+    from assets.clean import clean_events  # noqa: PLC0415
+    from assets.exports import tenant_exports  # noqa: PLC0415
+    from assets.marts import build_marts  # noqa: PLC0415
+    from assets.raw import RAW_EVENTS  # noqa: PLC0415
+    from assets.tenants import build_tenant_defs  # noqa: PLC0415
+
+    graph = dg.Definitions(
+        assets=[RAW_EVENTS, clean_events, build_marts(settings), tenant_exports],
+        asset_checks=clean_checks(),
+    )
+    return dg.Definitions.merge(graph, build_automation(settings), build_tenant_defs(settings))

@@ -1,0 +1,229 @@
+"""Sensors that turn what happened into runs for exactly the slices it touched.
+
+`landed_slices`: landed snapshots → `slice_job`. Failure modes: the lake cannot be read → the tick fails and
+the cursor stays, so nothing is missed; the cursor's snapshot has expired → every slice of the table is asked
+for; a tenant is not active yet or has a run in flight → its slices wait in the cursor; a date before
+START_DATE is no partition → it is reported and dropped (its rows stay in raw.events).
+
+`reopened_slices`: a clean run that changed inputs of later conversions → `marts_job` for those dates.
+Failure modes: the daemon restarts between request and cursor → the run key keeps the request from running twice.
+
+`champion_published`: a new champion model → `publish_job` re-scores and exports what features exist.
+
+`ltv_training`: features newer than the last training → `train_job`, once per tenant and day of new labels.
+"""
+
+import datetime as dt
+import json
+
+import dagster as dg
+from dagster import ResourceParam
+
+from assets.jobs import MARTS_JOB, PUBLISH_JOB, SLICE_JOB, TRAIN_JOB
+from assets.partitions import (
+    PARTITION_TENANT_TAG,
+    TENANT_TAG,
+    contiguous_ranges,
+    range_tags,
+    retained_dates,
+    slice_key,
+)
+from assets.pending_slices import LandingCursor, all_slices, due_slices, note_changes
+from resources.lake import Lake, iter_slices
+from resources.registry import Registry, TenantState
+from resources.settings import Settings
+
+IN_FLIGHT = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+MATERIALIZATIONS_PER_TICK = 1000
+RETRIES = {"dagster/max_retries": "2"}
+
+
+def build_automation(settings: Settings) -> dg.Definitions:
+    """Jobs and sensors with the intervals of these settings."""
+    return dg.Definitions(
+        jobs=[SLICE_JOB, MARTS_JOB, TRAIN_JOB, PUBLISH_JOB],
+        sensors=[
+            landed_slices_sensor(settings),
+            reopened_slices_sensor(settings),
+            ltv_training_sensor(settings),
+            champion_published_sensor(settings),
+        ],
+    )
+
+
+def landed_slices_sensor(settings: Settings) -> dg.SensorDefinition:
+    """Landed snapshots → run requests for exactly the slices they touched, late data included."""
+
+    @dg.sensor(
+        name="landed_slices",
+        job=SLICE_JOB,
+        minimum_interval_seconds=settings.sensor_interval_s,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def landed_slices(
+        context: dg.SensorEvaluationContext, lake: ResourceParam[Lake], registry: ResourceParam[Registry]
+    ) -> dg.SensorResult:
+        now = dt.datetime.now(dt.UTC)
+        cursor = LandingCursor.loads(context.cursor)
+        changes, unbroken = lake.changes_since("raw.events", cursor.snapshot_id)
+        touched = [change.slices for change in changes] if unbroken else [all_slices(lake)]
+        cursor = note_changes(
+            cursor, touched, changes[-1].snapshot_id if changes else cursor.snapshot_id, now
+        )
+        ready = active_tenants(registry) - busy_tenants(context.instance)
+        due, cursor = due_slices(cursor, ready, now, settings.slice_quiet_s, settings.slice_max_delay_s)
+        requests = [
+            request
+            for tenant, dates in due.items()
+            for request in requests_for(tenant, dates, f"{cursor.snapshot_id}")
+        ]
+        return dg.SensorResult(
+            run_requests=requests, cursor=cursor.dumps(), asset_events=observations(touched, changes)
+        )
+
+    return landed_slices
+
+
+def observations(touched: list[dict[str, tuple[dt.date, ...]]], changes: list) -> list[dg.AssetObservation]:  # type: ignore[type-arg]
+    """One observation of raw_events per slice and landed snapshot."""
+    snapshots = [str(change.snapshot_id) for change in changes]
+    return [
+        dg.AssetObservation(
+            "raw_events", partition=str(slice_key(tenant, day)), metadata={"snapshot_id": snapshot}
+        )
+        for slices, snapshot in zip(touched, snapshots, strict=False)
+        for tenant, day in iter_slices(slices)
+    ]
+
+
+def requests_for(
+    tenant_id: str, dates: list[dt.date], generation: str, job: str | None = None
+) -> list[dg.RunRequest]:
+    """One run request per range of consecutive dates; the generation keeps a later request from being a repeat."""
+    today = dt.datetime.now(dt.UTC).date()
+    return [
+        dg.RunRequest(
+            run_key=f"{job or 'slice'}:{tenant_id}:{first}:{last}:{generation}",
+            tags={**range_tags(tenant_id, first, last), **RETRIES},
+            job_name=job,
+        )
+        for first, last in contiguous_ranges(retained_dates(dates, today))
+    ]
+
+
+def active_tenants(registry: Registry) -> set[str]:
+    """Ids of the tenants whose slices may run."""
+    return {tenant.tenant_id for tenant in registry.list(TenantState.ACTIVE)}
+
+
+def busy_tenants(instance: dg.DagsterInstance) -> set[str]:
+    """Tenants with a queued or running run: their marts must not be written by two."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT))
+    return {run.tags[tag] for run in runs for tag in (TENANT_TAG, PARTITION_TENANT_TAG) if tag in run.tags}
+
+
+def reopened_slices_sensor(settings: Settings) -> dg.SensorDefinition:
+    """Clean runs that changed the inputs of later conversions → the marts of exactly those dates."""
+
+    @dg.sensor(
+        name="reopened_slices",
+        job=MARTS_JOB,
+        minimum_interval_seconds=settings.sensor_interval_s,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def reopened_slices(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        records = new_materializations(context, "clean_events")
+        requests: list[dg.RunRequest] = []
+        seen: set[str] = set()
+        for record in records:
+            materialization = record.asset_materialization
+            if materialization is None or record.run_id in seen:
+                continue
+            seen.add(record.run_id)  # a range run reports once per partition, with the same metadata
+            dates = [dt.date.fromisoformat(day) for day in _json_metadata(materialization, "reopened_dates")]
+            tenant_id = str(materialization.partition).split("|")[1]
+            requests += requests_for(tenant_id, dates, record.run_id, MARTS_JOB.name)
+        return dg.SensorResult(run_requests=requests, cursor=_advanced(context.cursor, records))
+
+    return reopened_slices
+
+
+def ltv_training_sensor(settings: Settings) -> dg.SensorDefinition:
+    """Features with mature labels newer than the last training → one training run per tenant."""
+
+    @dg.sensor(
+        name="ltv_training",
+        job=TRAIN_JOB,
+        minimum_interval_seconds=settings.sensor_interval_s,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def ltv_training(context: dg.SensorEvaluationContext, lake: ResourceParam[Lake]) -> dg.SensorResult:
+        records = new_materializations(context, "user_features")
+        tenants = sorted({str(record.partition_key).split("|")[1] for record in records})
+        requests = []
+        for tenant_id in tenants:
+            newest = max(lake.slice_dates("ml.user_features", tenant_id), default=None)
+            if newest is not None:
+                mature = newest - dt.timedelta(days=settings.ltv_horizon_days)
+                tags = {TENANT_TAG: tenant_id, **RETRIES}
+                requests.append(
+                    dg.RunRequest(run_key=f"train:{tenant_id}:{mature}", partition_key=tenant_id, tags=tags)
+                )
+        return dg.SensorResult(run_requests=requests, cursor=_advanced(context.cursor, records))
+
+    return ltv_training
+
+
+def champion_published_sensor(settings: Settings) -> dg.SensorDefinition:
+    """A training run that promoted a champion → scores and exports of the tenant's feature slices."""
+
+    @dg.sensor(
+        name="champion_published",
+        job=PUBLISH_JOB,
+        minimum_interval_seconds=settings.sensor_interval_s,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def champion_published(context: dg.SensorEvaluationContext, lake: ResourceParam[Lake]) -> dg.SensorResult:
+        records = new_materializations(context, "ltv_model")
+        requests: list[dg.RunRequest] = []
+        for record in records:
+            materialization = record.asset_materialization
+            if materialization is None or not _flag_metadata(materialization, "promoted"):
+                continue
+            tenant_id = str(materialization.partition)
+            dates = lake.slice_dates("ml.user_features", tenant_id)[-settings.late_days :]
+            requests += requests_for(tenant_id, dates, record.run_id, PUBLISH_JOB.name)
+        return dg.SensorResult(run_requests=requests, cursor=_advanced(context.cursor, records))
+
+    return champion_published
+
+
+def new_materializations(context: dg.SensorEvaluationContext, asset: str) -> list[dg.EventLogRecord]:
+    """Materialisations of an asset after the cursor, oldest first."""
+    cursor = int(context.cursor) if context.cursor else None
+    result = context.instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), after_storage_id=cursor),
+        limit=MATERIALIZATIONS_PER_TICK,
+        ascending=True,
+    )
+    return list(result.records)
+
+
+def _advanced(cursor: str | None, records: list[dg.EventLogRecord]) -> str | None:
+    return str(records[-1].storage_id) if records else cursor
+
+
+def _json_metadata(materialization: dg.AssetMaterialization, key: str) -> list[str]:
+    value = materialization.metadata.get(key)
+    return json.loads(json.dumps(value.value)) if value is not None else []
+
+
+def _flag_metadata(materialization: dg.AssetMaterialization, key: str) -> bool:
+    value = materialization.metadata.get(key)
+    return value is not None and value.value is True

@@ -1,0 +1,128 @@
+"""`clean_events`: each event once, typed, per (tenant, date).
+
+The first delivery of an event id to land is the one that counts: landing order never changes, so what a
+slice decided stays true whatever lands later. Sessions, marts and money do not belong here.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+import polars as pl
+from dagster import ResourceParam
+
+from assets.event_columns import body_structure, typed_select
+from assets.partitions import TENANT_DAY, run_slices
+from assets.reopening import reopened_dates
+from resources.lake import Lake
+from resources.lake_filters import all_of, at_least, below, equals, is_in
+from resources.settings import Settings
+
+ID_COLUMNS = ("event_id", "event_date", "land_seq")
+
+
+@dataclass(frozen=True)
+class CleanSlices:
+    """The outcome for some dates of one tenant: clean rows, and raw and duplicate counts per date."""
+
+    events: pl.DataFrame
+    raw_rows: dict[dt.date, int]
+    duplicates: dict[dt.date, int]
+
+
+@dg.asset(
+    partitions_def=TENANT_DAY,
+    deps=["raw_events"],
+    group_name="lake",
+    kinds={"iceberg", "polars", "duckdb"},
+    description="One row per event id and tenant, typed (Iceberg clean.events), replaced slice by slice.",
+)
+def clean_events(
+    context: dg.AssetExecutionContext, lake: ResourceParam[Lake], settings: ResourceParam[Settings]
+) -> dg.MaterializeResult[None]:
+    """Rows per type, duplicates left out, and the later dates whose conversions this change reopens."""
+    slices = run_slices(context)
+    before = lake.read_slices("clean.events", slices.tenant_id, slices.dates)
+    raw, ids = read_raw(lake, slices.tenant_id, slices.dates, settings.late_days)
+    clean = clean_slices(raw, ids, slices.dates)
+    snapshot_id = lake.replace_slices(
+        "clean.events", clean.events, tenant_id=slices.tenant_id, dates=slices.dates, run_id=context.run.run_id
+    )
+    reopened = reopened_dates(lake, slices, before, clean.events)
+    return dg.MaterializeResult(metadata=clean_metadata(clean, snapshot_id, reopened))
+
+
+def read_raw(
+    lake: Lake, tenant_id: str, dates: Sequence[dt.date], late_days: int
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Raw rows of (tenant, dates), and (event_id, event_date, land_seq) of every delivery that could repeat one.
+
+    An event is accepted for `late_days`, so its deliveries and repeats lie within that many days of its date.
+    """
+    margin = dt.timedelta(days=late_days + 1)
+    nearby = received_between(tenant_id, min(dates) - margin, max(dates) + margin + dt.timedelta(days=1))
+    in_slices = all_of(nearby, is_in("event_date", dates))
+    return lake.read("raw.events", in_slices), lake.read("raw.events", nearby, ID_COLUMNS)
+
+
+def received_between(tenant_id: str, first: dt.date, end: dt.date) -> str:
+    """Filter on raw.events: one tenant, received from `first` to before `end` (prunes the table's day partitions)."""
+    return all_of(
+        equals("tenant_id", tenant_id),
+        at_least("received_at", f"{first}T00:00:00+00:00"),
+        below("received_at", f"{end}T00:00:00+00:00"),
+    )
+
+
+def clean_slices(raw: pl.DataFrame, ids: pl.DataFrame, dates: Sequence[dt.date]) -> CleanSlices:
+    """The first landed delivery of each event id, typed.
+
+    Args:
+        raw: rows of raw.events of one tenant on `dates`.
+        ids: ID_COLUMNS of all its deliveries that may share an event id with them, `raw`'s included.
+        dates: the slices asked for; one without rows comes out with zero counts.
+    """
+    first_landed = ids.group_by("event_id").agg(pl.col("land_seq").min())
+    kept = raw.join(first_landed, on=["event_id", "land_seq"], how="semi")
+    counts = {name: _rows_per_date(frame) for name, frame in (("raw", raw), ("kept", kept))}
+    raw_rows = {date: counts["raw"].get(date, 0) for date in dates}
+    duplicates = {date: raw_rows[date] - counts["kept"].get(date, 0) for date in dates}
+    return CleanSlices(typed_events(kept), raw_rows, duplicates)
+
+
+def typed_events(raw: pl.DataFrame) -> pl.DataFrame:
+    """Rows of raw.events with their bodies parsed into the columns of clean.events."""
+    import duckdb  # noqa: PLC0415 - only the run needs it
+
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.register("raw", raw.to_arrow())
+        parsed = f"SELECT * EXCLUDE (body), from_json(body, '{body_structure()}') AS event FROM raw"
+        query = f"SELECT {typed_select()} FROM ({parsed}) ORDER BY event_time, event_id"  # noqa: S608 - fixed text
+        return pl.DataFrame(connection.sql(query).to_arrow_table())
+
+
+def clean_metadata(
+    clean: CleanSlices, snapshot_id: int, reopened: Sequence[dt.date]
+) -> dict[str, dg.MetadataValue]:
+    """What a person wants to see of a clean run: totals, a table per date and per type, reopened dates."""
+    per_type = clean.events.group_by("event_type").len().sort("event_type")
+    return {
+        "rows": dg.MetadataValue.int(clean.events.height),
+        "raw_rows": dg.MetadataValue.int(sum(clean.raw_rows.values())),
+        "duplicates": dg.MetadataValue.int(sum(clean.duplicates.values())),
+        "duplicates_by_date": dg.MetadataValue.json({str(day): n for day, n in clean.duplicates.items()}),
+        "rows_by_type": dg.MetadataValue.md(_markdown_table(per_type)),
+        "snapshot_id": dg.MetadataValue.text(str(snapshot_id)),
+        "reopened_dates": dg.MetadataValue.json([str(day) for day in reopened]),
+    }
+
+
+def _rows_per_date(frame: pl.DataFrame) -> dict[dt.date, int]:
+    return dict(frame.group_by("event_date").len().iter_rows())
+
+
+def _markdown_table(frame: pl.DataFrame) -> str:
+    lines = ["| type | rows |", "|---|---|", *(f"| {name} | {count} |" for name, count in frame.iter_rows())]
+    return "\n".join(lines)

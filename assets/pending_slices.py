@@ -1,0 +1,93 @@
+"""What has landed and waits for its run: the cursor of the landing sensor, as pure functions.
+
+A slice becomes due once nothing new landed for it for a while, or once it has waited long enough: a busy
+tenant's slice is computed once a minute, not once a commit.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from resources.lake import Lake
+
+Pending = dict[str, dict[str, tuple[float, float]]]
+
+
+@dataclass(frozen=True)
+class LandingCursor:
+    """Newest snapshot seen, and per tenant and date when it first and last landed since its last run (unix s)."""
+
+    snapshot_id: int | None = None
+    pending: Pending = field(default_factory=dict)
+
+    @classmethod
+    def loads(cls, text: str | None) -> LandingCursor:
+        """The cursor a sensor kept; an absent one has seen nothing."""
+        if not text:
+            return cls()
+        document = json.loads(text)
+        pending = {
+            tenant: {day: (times[0], times[1]) for day, times in days.items()}
+            for tenant, days in document["pending"].items()
+        }
+        return cls(document["snapshot_id"], pending)
+
+    def dumps(self) -> str:
+        """The cursor as the sensor keeps it."""
+        return json.dumps({"snapshot_id": self.snapshot_id, "pending": self.pending}, sort_keys=True)
+
+
+def note_changes(
+    cursor: LandingCursor,
+    touched: Iterable[Mapping[str, Iterable[dt.date]]],
+    snapshot_id: int | None,
+    now: dt.datetime,
+) -> LandingCursor:
+    """The cursor after these snapshots: their slices wait from now."""
+    at = now.timestamp()
+    pending: Pending = {tenant: dict(days) for tenant, days in cursor.pending.items()}
+    for slices in touched:
+        for tenant, days in slices.items():
+            waiting = pending.setdefault(tenant, {})
+            for day in days:
+                first, _ = waiting.get(day.isoformat(), (at, at))
+                waiting[day.isoformat()] = (first, at)
+    return LandingCursor(snapshot_id, pending)
+
+
+def due_slices(
+    cursor: LandingCursor, ready: Set[str], now: dt.datetime, quiet_s: float, max_delay_s: float
+) -> tuple[dict[str, list[dt.date]], LandingCursor]:
+    """Slices to run now, and the cursor without them; only tenants in `ready` are asked for.
+
+    A tenant's slices go together: when one is due, those that are still landing wait.
+    """
+    at = now.timestamp()
+    due: dict[str, list[dt.date]] = {}
+    pending: Pending = {}
+    for tenant, days in cursor.pending.items():
+        is_due = {
+            day
+            for day, (first, last) in days.items()
+            if tenant in ready and (at - last >= quiet_s or at - first >= max_delay_s)
+        }
+        if is_due:
+            due[tenant] = sorted(dt.date.fromisoformat(day) for day in is_due)
+        kept = {day: times for day, times in days.items() if day not in is_due}
+        if kept:
+            pending[tenant] = kept
+    return due, replace(cursor, pending=pending)
+
+
+def all_slices(lake: Lake) -> dict[str, tuple[dt.date, ...]]:
+    """Every slice of raw.events: what to run when the change feed is broken."""
+    pairs = lake.read("raw.events", "true", ["tenant_id", "event_date"]).unique()
+    slices: dict[str, list[dt.date]] = {}
+    for tenant, day in pairs.sort("tenant_id", "event_date").iter_rows():
+        slices.setdefault(tenant, []).append(day)
+    return {tenant: tuple(days) for tenant, days in slices.items()}

@@ -1,0 +1,50 @@
+"""The `unmogrowp` command line: registers every command. Commands live in their own modules."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from cli.backfill import backfill_command
+from cli.bench import bench_command
+from cli.demo import demo_command
+from cli.import_events import import_command
+from cli.output import stderr
+from cli.query import lake_command, sql_command
+from cli.simulate import simulate_command
+from cli.stack import down_command, status_command, up_command
+from cli.tenant import tenant_app
+from resources.errors import UnMoGrowPError
+
+app = typer.Typer(
+    name="unmogrowp",
+    help="An open lakehouse for mobile growth attribution: events in, attributed marts and scores out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("demo")(demo_command)
+app.command("up")(up_command)
+app.command("down")(down_command)
+app.command("status")(status_command)
+app.command("simulate")(simulate_command)
+app.command("import")(import_command)
+app.command("backfill")(backfill_command)
+app.command("sql")(sql_command)
+app.command("lake")(lake_command)
+app.command("bench")(bench_command)
+app.add_typer(tenant_app, name="tenant")
+
+
+def main() -> None:
+    """Run the command; a domain error becomes one sentence and exit code 1."""
+    try:
+        app()
+    except UnMoGrowPError as error:
+        stderr.print(f"[bold red]error:[/] {error}", highlight=False)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""What every route needs, put on the app once, and who may call: two bearer credentials. No routes here."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Header, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from resources.errors import AuthenticationError, AuthorizationError
+from resources.object_store import ObjectStore
+from resources.registry import Registry, digest_of
+from resources.settings import Settings
+
+ADMIN_ACTOR = "admin-token"  # until people sign in by OIDC, the token is who acts
+
+
+@dataclass(frozen=True)
+class ControlPlane:
+    """The doors and secrets of one control plane process."""
+
+    settings: Settings
+    registry: Registry
+    exports: ObjectStore
+    admin_token_digest: bytes
+
+
+def control_plane_of(request: Request) -> ControlPlane:
+    """What `create_app` put on the app."""
+    found = request.app.state.control_plane
+    if not isinstance(found, ControlPlane):
+        raise TypeError("the app was not made by control_plane.app.create_app")
+    return found
+
+
+Plane = Annotated[ControlPlane, Depends(control_plane_of)]
+
+_admin_scheme = HTTPBearer(auto_error=False, scheme_name="adminToken", description="HOME/secrets/admin.token")
+_export_scheme = HTTPBearer(auto_error=False, scheme_name="exportKey", description="a key of kind `export`")
+
+
+def require_admin(
+    plane: Plane, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_admin_scheme)]
+) -> str:
+    """The actor behind the admin token.
+
+    Raises:
+        AuthenticationError: the token is missing or wrong.
+    """
+    given = b"" if credentials is None else digest_of(credentials.credentials)
+    if not hmac.compare_digest(given, plane.admin_token_digest):
+        raise AuthenticationError("present the admin token as `Authorization: Bearer …`")
+    return ADMIN_ACTOR
+
+
+def require_export_tenant(
+    plane: Plane,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_export_scheme)],
+    x_tenant_id: Annotated[str, Header(description="must name the key's own tenant")] = "",
+) -> str:
+    """The tenant whose export key this is.
+
+    Keys are found by their SHA-256, so the time of the look-up says nothing about a key.
+
+    Raises:
+        AuthenticationError: the key is missing, unknown, revoked, or its tenant is not active.
+        AuthorizationError: `X-Tenant-ID` does not name the key's tenant.
+    """
+    if credentials is None:
+        raise AuthenticationError("present an export key as `Authorization: Bearer …`")
+    tenant_id = plane.registry.active_key_digests("export").get(digest_of(credentials.credentials))
+    if tenant_id is None:
+        raise AuthenticationError("this key opens no exports; mint a key of kind export for an active tenant")
+    if not hmac.compare_digest(x_tenant_id.encode(), tenant_id.encode()):
+        raise AuthorizationError("X-Tenant-ID does not name the tenant of this key; send that tenant's id")
+    return tenant_id
+
+
+Admin = Annotated[str, Depends(require_admin)]
+ExportTenant = Annotated[str, Depends(require_export_tenant)]

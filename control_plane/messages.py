@@ -1,0 +1,137 @@
+"""Bodies of requests and answers: camelCase JSON over the registry's records. No logic."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from resources.registry import Plan, TenantState
+from resources.registry.records import CURRENCY_PATTERN, TENANT_ID_PATTERN
+
+
+class Message(BaseModel):
+    """camelCase outside, snake_case inside; unknown fields are refused."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", from_attributes=True
+    )
+
+
+class TenantRequest(Message):
+    """A tenant that is wanted."""
+
+    tenant_id: str = Field(pattern=TENANT_ID_PATTERN, examples=["t123"])
+    plan: Plan
+    currency: str = Field(default="USD", pattern=CURRENCY_PATTERN, description="of all its money, ISO 4217")
+
+
+class Upgrade(Message):
+    """The plan a tenant goes to."""
+
+    plan: Plan
+
+
+class Reason(Message):
+    """Why something is done; goes to the audit trail."""
+
+    reason: str | None = Field(default=None, max_length=500)
+
+
+class KeyRequest(Message):
+    """A key that is wanted."""
+
+    kind: Literal["ingest", "export", "service"]
+
+
+class TenantOut(Message):
+    """One tenant."""
+
+    tenant_id: str
+    plan: Plan
+    state: TenantState
+    reason: str | None
+    revision: int
+    currency: str
+    plane_url: str | None
+    created_at: dt.datetime
+    updated_at: dt.datetime
+
+
+class TenantPage(Message):
+    """Tenants by id; `next` is the `after` of the following page."""
+
+    items: list[TenantOut]
+    next: str | None
+
+
+class MintedKey(Message):
+    """A new key. `key` is shown this once."""
+
+    key_id: str
+    kind: str
+    key: str
+
+
+class KeyOut(Message):
+    """A key without its secret."""
+
+    key_id: str
+    kind: str
+    created_at: dt.datetime
+    created_by: str
+    revoked_at: dt.datetime | None
+
+
+class KeyList(Message):
+    """A tenant's keys, oldest first."""
+
+    items: list[KeyOut]
+
+
+class AuditOut(Message):
+    """One entry of the audit trail."""
+
+    audit_id: int
+    at: dt.datetime
+    actor: str
+    action: str
+    tenant_id: str | None
+    reason: str | None
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+class AuditPage(Message):
+    """Entries, oldest first; `next` is the `after` of the following page."""
+
+    items: list[AuditOut]
+    next: int | None
+
+
+class ExportFile(Message):
+    """One file of an export, as its manifest lists it."""
+
+    part: int
+    name: str
+    rows: int
+    size_bytes: int
+    sha256: str
+
+
+class ExportOut(Message):
+    """One export that can be pulled."""
+
+    mart: str
+    date: dt.date
+    restatement: int
+    files: list[ExportFile]
+
+
+class ExportPage(Message):
+    """Exports by (mart, date); `next` is the `after` of the following page."""
+
+    items: list[ExportOut]
+    next: str | None

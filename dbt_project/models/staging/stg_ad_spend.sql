@@ -1,0 +1,10 @@
+-- grain: one row per spend report inside the slice, in the tenant's currency
+select
+    tenant_id,
+    event_date,
+    app_id,
+    ifNull(source, '') as source,
+    ifNull(campaign, '') as campaign,
+    assumeNotNull(spend_micros) as spend_micros
+from {{ lake_events(['ad_spend']) }}
+    and currency = '{{ var("tenant_currency") }}'

@@ -1,0 +1,41 @@
+"""The one Definitions object of the platform: assets, ml_assets and their resources. Nothing else."""
+
+import dagster as dg
+
+import assets
+import ml_assets
+from assets.marts import dbt_resource
+from resources.clickhouse import ClickHouse
+from resources.lake import Lake
+from resources.model_registry import ModelRegistry
+from resources.object_store import open_object_store
+from resources.registry import Registry
+from resources.settings import Settings, load_settings, silence_library_telemetry
+from resources.tenant_gateway import TenantGateway
+
+
+def build_resources(settings: Settings) -> dict[str, object]:
+    """The doors to the outside, opened on first use."""
+    return {
+        "settings": settings,
+        "lake": Lake(settings),
+        "clickhouse": ClickHouse.from_settings(settings),
+        "registry": Registry(settings.registry_url),
+        "models": ModelRegistry(settings),
+        "exports_store": open_object_store(settings),
+        "gateway": TenantGateway(settings),
+        "dbt": dbt_resource(settings),
+    }
+
+
+def build_defs(settings: Settings, resource_overrides: dict[str, object] | None = None) -> dg.Definitions:
+    """The platform's graph over these settings; tests swap resources by name."""
+    return dg.Definitions.merge(
+        assets.build_defs(settings),
+        ml_assets.build_defs(),
+        dg.Definitions(resources={**build_resources(settings), **(resource_overrides or {})}),
+    )
+
+
+silence_library_telemetry()
+defs = build_defs(load_settings())

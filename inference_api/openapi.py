@@ -1,0 +1,23 @@
+"""Writes `schemas/openapi/inference_api.json`: `python -m inference_api.openapi`. A test diffs it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+from inference_api.app import create_app
+from resources.settings import APPLICATION_ROOT, Settings
+
+OPENAPI_FILE = APPLICATION_ROOT / "schemas" / "openapi" / "inference_api.json"
+
+
+def openapi_json() -> str:
+    """The service's OpenAPI description as text, sorted keys."""
+    with tempfile.TemporaryDirectory() as home:
+        document = create_app(Settings(home=Path(home))).openapi()
+    return json.dumps(document, indent=2, sort_keys=True) + "\n"
+
+
+if __name__ == "__main__":
+    OPENAPI_FILE.write_text(openapi_json())

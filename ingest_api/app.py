@@ -1,0 +1,167 @@
+"""The door as an ASGI application: FastAPI for health, metrics and OpenAPI, a thin front to ingest.
+
+The front answers `POST /v1/events/ingest` and `/v1/events/batch` without FastAPI's layers (41 instead of
+119 µs per request) by the same `HotPath` that the documented routes call.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from ingest_api.answers import Answer, problem
+from ingest_api.documentation import BATCH_DOCUMENTATION, DESCRIPTION, SINGLE_DOCUMENTATION
+from ingest_api.event_log.segments import claim_writer
+from ingest_api.hot_path import BATCH_PATH, SINGLE_PATH, ClientGoneError, HotPath
+from ingest_api.keys import KeyCache, KeySource
+from ingest_api.metrics import DoorMetrics
+from resources.registry import Registry
+from resources.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+
+    from ingest_api.event_log.protocol import EventLog
+    from resources.settings import Settings
+
+    Scope = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+    Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+INGEST_PATHS = frozenset({SINGLE_PATH, BATCH_PATH})
+
+
+class _Api(FastAPI):
+    """FastAPI whose OpenAPI document also says how write tokens are sent."""
+
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        scheme = {"type": "http", "scheme": "bearer", "description": "the tenant's write token"}
+        document.setdefault("components", {})["securitySchemes"] = {"writeToken": scheme}
+        return document
+
+
+class Door:
+    """The ASGI application. `api` is the FastAPI application behind the front."""
+
+    def __init__(self, api: FastAPI, hot_path: HotPath) -> None:
+        self.api = api
+        self._hot_path = hot_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take the ingest requests; pass everything else on."""
+        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] not in INGEST_PATHS:
+            await self.api(scope, receive, send)
+            return
+        try:
+            answer = await self._hot_path.answer(scope["path"], dict(scope["headers"]), receive)
+        except ClientGoneError:
+            return
+        await send(
+            {"type": "http.response.start", "status": int(answer.status), "headers": answer.raw_headers()}
+        )
+        await send({"type": "http.response.body", "body": answer.body})
+
+
+def create_app(
+    settings: Settings, registry: KeySource | None = None, event_log: EventLog | None = None
+) -> Door:
+    """The door of these settings. A given log stays the caller's to close; its own is opened at start-up."""
+    metrics = DoorMetrics()
+    keys = KeyCache(registry or Registry(settings.registry_url), settings.key_cache_s)
+    hot_path = HotPath(settings, keys, metrics)
+    hot_path.event_log = event_log
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if hot_path.event_log is not None:
+            yield
+            return
+        own_log = claim_writer(
+            settings.event_log_dir,
+            segment_max_bytes=settings.segment_max_bytes,
+            segment_max_age_s=settings.segment_max_age_s,
+            budget_bytes=settings.event_log_budget_bytes,
+        )
+        hot_path.event_log = own_log
+        try:
+            yield
+        finally:
+            hot_path.event_log = None
+            await own_log.close()
+
+    api = _Api(
+        title="UnMoGrowP ingest",
+        version="1",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    _add_ingest_routes(api, hot_path)
+    _add_operations_routes(api, hot_path, metrics)
+    api.add_exception_handler(HTTPException, _http_problem)
+    return Door(api, hot_path)
+
+
+def app_from_environment() -> Door:
+    """The door of this process's settings: the factory uvicorn's workers call."""
+    return create_app(load_settings())
+
+
+def _add_ingest_routes(api: FastAPI, hot_path: HotPath) -> None:
+    async def answered(request: Request) -> Response:
+        answer = await hot_path.answer(request.url.path, dict(request.headers.raw), request.receive)
+        return _response(answer)
+
+    @api.post(SINGLE_PATH, **SINGLE_DOCUMENTATION)
+    async def ingest_event(request: Request) -> Response:
+        """Take one event. 202 once it is durable."""
+        return await answered(request)
+
+    @api.post(BATCH_PATH, **BATCH_DOCUMENTATION)
+    async def ingest_batch(request: Request) -> Response:
+        """Take many events, each with its own verdict. 202 once all are durable."""
+        return await answered(request)
+
+
+def _add_operations_routes(api: FastAPI, hot_path: HotPath, metrics: DoorMetrics) -> None:
+    @api.get("/health/live", tags=["operations"])
+    async def live() -> dict[str, str]:
+        """The process runs."""
+        return {"status": "live"}
+
+    @api.get("/health/ready", tags=["operations"])
+    async def ready() -> Response:
+        """The event log takes events."""
+        log = hot_path.event_log
+        if log is None or not log.is_writable():
+            return _response(
+                problem(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", "the event log takes nothing now")
+            )
+        return JSONResponse({"status": "ready"})
+
+    @api.get("/metrics", tags=["operations"])
+    async def prometheus() -> Response:
+        """Prometheus exposition of this worker."""
+        text, content_type = metrics.exposition()
+        return Response(text, media_type=content_type)
+
+
+async def _http_problem(_: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
+    headers = error.headers if isinstance(error, HTTPException) else None
+    phrase = HTTPStatus(status).phrase
+    response = _response(problem(status, phrase.lower().replace(" ", "_"), f"{phrase}: see /openapi.json"))
+    response.headers.update(headers or {})
+    return response
+
+
+def _response(answer: Answer) -> Response:
+    headers = {name.decode(): value.decode() for name, value in answer.headers}
+    return Response(answer.body, answer.status, headers, answer.content_type.decode())

@@ -1,0 +1,107 @@
+"""OpenAPI of the two ingest operations, from the event schemas. Their behaviour is `hot_path`'s."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from schemas import event_schemas
+
+DESCRIPTION = (
+    "Events come in here. Each answer of 202 means the events are on disk. An event that its contract "
+    "refuses is answered with a JSON pointer and a reason, and is kept in quarantine; nothing sent with a "
+    "valid token is lost."
+)
+_PROBLEM = {
+    "type": "object",
+    "required": ["type", "title", "status", "code", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string"},
+        "detail": {"type": "string"},
+        "pointer": {"type": "string", "description": "JSON pointer to the field"},
+        "eventId": {"type": ["string", "null"]},
+        "quarantined": {"type": "boolean", "description": "true: kept for replay"},
+    },
+}
+_VERDICT = {
+    "type": "object",
+    "required": ["eventId", "status"],
+    "properties": {
+        "eventId": {"type": ["string", "null"]},
+        "status": {"enum": ["accepted", "quarantined"]},
+        "code": {"type": "string"},
+        "pointer": {"type": "string"},
+        "reason": {"type": "string"},
+    },
+}
+_BATCH_ANSWER = {
+    "type": "object",
+    "required": ["accepted", "quarantined", "events"],
+    "properties": {
+        "accepted": {"type": "integer"},
+        "quarantined": {"type": "integer"},
+        "events": {"type": "array", "items": _VERDICT, "description": "one per event, in the order sent"},
+    },
+}
+_PROBLEMS = {
+    400: "not JSON, or not what Content-Encoding says; kept in quarantine",
+    401: "no valid write token",
+    403: "X-Tenant-ID or tenantId is not the token's tenant",
+    413: "over a size limit; nothing was taken",
+    415: "unsupported content type, charset or encoding",
+    429: "over the tenant's quota; come back after Retry-After",
+    503: "not durable; nothing was taken, come back after Retry-After",
+}
+_PARAMETERS = [
+    {
+        "name": "X-Tenant-ID",
+        "in": "header",
+        "required": True,
+        "description": "must be the tenant of the token and of every event",
+        "schema": {"type": "string", "pattern": "^[a-z][a-z0-9_]{1,30}$"},
+    },
+    {"name": "Content-Encoding", "in": "header", "schema": {"enum": ["gzip", "zstd", "identity"]}},
+]
+
+
+def _event_schema() -> dict[str, Any]:
+    """Any v1 event: which one, `eventType` says (absent means install)."""
+    return {"oneOf": list(event_schemas("v1").values())}
+
+
+def _operation(content: dict[str, Any], **extra: Any) -> dict[str, Any]:
+    return {
+        "requestBody": {"required": True, "content": content},
+        "parameters": _PARAMETERS,
+        "security": [{"writeToken": []}],
+        **extra,
+    }
+
+
+def _responses(answer: dict[str, Any], more_problems: dict[int, str]) -> dict[int | str, dict[str, Any]]:
+    problems: dict[int | str, dict[str, Any]] = {
+        status: {"description": text, "content": {"application/problem+json": {"schema": _PROBLEM}}}
+        for status, text in sorted({**_PROBLEMS, **more_problems}.items())
+    }
+    return {202: {"description": "durable", "content": {"application/json": {"schema": answer}}}, **problems}
+
+
+SINGLE_DOCUMENTATION: dict[str, Any] = {
+    "status_code": 202,
+    "tags": ["events"],
+    "openapi_extra": _operation({"application/json": {"schema": _event_schema()}}),
+    "responses": _responses(_VERDICT, {422: "the event does not match its contract; kept in quarantine"}),
+}
+BATCH_DOCUMENTATION: dict[str, Any] = {
+    "status_code": 202,
+    "tags": ["events"],
+    "openapi_extra": _operation(
+        {
+            "application/json": {"schema": {"type": "array", "items": _event_schema()}},
+            "application/x-ndjson": {"schema": {"type": "string", "description": "one event per line"}},
+        }
+    ),
+    "responses": _responses(_BATCH_ANSWER, {}),
+}

@@ -1,0 +1,126 @@
+"""Reading the segment-file log and deleting what has landed. Writing is `segments`'.
+
+The newest segment of a living writer is still growing: its end is where the whole frames end. Of any older
+segment a torn tail is final, because a segment is never appended to again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from ingest_api.event_log.frames import SEGMENT_MAGIC, TornFrameError, decode_frame
+from ingest_api.event_log.protocol import LogPosition
+from ingest_api.event_log.segment_files import LOCK_NAME, segment_ids, segment_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ingest_api.event_log.protocol import LogRecord
+
+logger = logging.getLogger(__name__)
+TORN_SUFFIX = ".torn"
+
+
+class SegmentReader:
+    """The `LogReader` over all writers' segment files."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def writers(self) -> list[str]:
+        """Names of the writer directories, sorted."""
+        if not self._root.exists():
+            return []
+        return sorted(path.name for path in self._root.iterdir() if path.is_dir())
+
+    def read(
+        self, writer: str, after: LogPosition | None, *, max_events: int
+    ) -> Iterator[tuple[LogPosition, LogRecord]]:
+        """Whole records after a position; stops once `max_events` deliveries were given."""
+        given = 0
+        directory = self._root / writer
+        for segment_id in segment_ids(directory):  # listed before reading: whatever is older is closed
+            if after is not None and segment_id < after.segment:
+                continue
+            data = memoryview(segment_path(directory, segment_id).read_bytes())
+            start = after.offset if after is not None and segment_id == after.segment else len(SEGMENT_MAGIC)
+            for end, record in _records(data, start):
+                yield LogPosition(segment_id, end), record
+                given += record.event_count
+                if given >= max_events:
+                    return
+
+    def release(self, writer: str, upto: LogPosition) -> int:
+        """Delete closed segments whose whole records all lie at or before `upto`.
+
+        Bytes after the last whole record of a closed segment were never acknowledged, unless the disk
+        corrupted them: such a segment is kept beside the log, renamed, for a person to look at.
+        """
+        directory = self._root / writer
+        ids = segment_ids(directory)
+        closed = ids if self._has_no_living_writer(directory) else ids[:-1]
+        freed = 0
+        for segment_id in closed:
+            if segment_id > upto.segment:
+                break
+            path = segment_path(directory, segment_id)
+            start = upto.offset if segment_id == upto.segment else None
+            freed += _delete_landed(path, start)
+        return freed
+
+    def backlog_bytes(self, writer: str, after: LogPosition | None) -> int:
+        """Bytes of the writer's log behind a position."""
+        directory = self._root / writer
+        total = 0
+        for segment_id in segment_ids(directory):
+            if after is None or segment_id >= after.segment:
+                done = (
+                    after.offset if after is not None and segment_id == after.segment else len(SEGMENT_MAGIC)
+                )
+                total += max(0, segment_path(directory, segment_id).stat().st_size - done)
+        return total
+
+    def _has_no_living_writer(self, directory: Path) -> bool:
+        lock = directory / LOCK_NAME
+        if not lock.exists():
+            return True
+        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(descriptor)
+        return True
+
+
+def _records(data: memoryview, start: int) -> Iterator[tuple[int, LogRecord]]:
+    """(end, record) of the whole frames from `start` on."""
+    while True:
+        try:
+            record, start = decode_frame(data, start)
+        except TornFrameError:
+            return
+        yield start, record
+
+
+def _delete_landed(path: Path, landed_upto: int | None) -> int:
+    """Delete a closed segment; bytes freed, 0 when a whole record in it has not landed yet."""
+    data = memoryview(path.read_bytes())
+    end = len(SEGMENT_MAGIC)
+    for record_end, _ in _records(data, end):
+        end = record_end
+    if landed_upto is not None and end > landed_upto:
+        return 0
+    if len(data) > end:
+        logger.warning(
+            "segment %s ends in %d bytes that are no record; kept as %s", path, len(data) - end, TORN_SUFFIX
+        )
+        path.rename(path.with_suffix(TORN_SUFFIX))
+        return 0
+    path.unlink()
+    return len(data)

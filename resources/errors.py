@@ -1,0 +1,73 @@
+"""The domain's exceptions: each is permanent or retryable, and its message names the way out.
+
+A permanent error will fail the same way again (bad input, wrong state); a retryable one may pass later
+(a server away, a commit lost). Callers decide by type, never by reading the text.
+"""
+
+
+class UnMoGrowPError(Exception):
+    """Base of every error this project raises on purpose."""
+
+
+class PermanentError(UnMoGrowPError):
+    """Trying again without a change gives the same answer."""
+
+
+class RetryableError(UnMoGrowPError):
+    """The same call may succeed later."""
+
+
+class SettingsError(PermanentError):
+    """A setting is missing or contradicts another."""
+
+
+class TenantNotFoundError(PermanentError):
+    """No tenant of that id is in the registry."""
+
+
+class TenantStateError(PermanentError):
+    """The tenant's state does not allow the requested transition."""
+
+
+class MixedTenantsError(PermanentError):
+    """A run or a call holds keys of more than one tenant."""
+
+
+class AuthenticationError(PermanentError):
+    """The credential is missing, unknown or revoked."""
+
+
+class AuthorizationError(PermanentError):
+    """The credential is valid and does not allow this."""
+
+
+class ContractError(PermanentError):
+    """Data or schema does not match its contract."""
+
+
+class DirectoryLockedError(PermanentError):
+    """Another process owns this data directory."""
+
+
+class NotEnoughDataError(PermanentError):
+    """There are too few rows to do this honestly."""
+
+
+class ModelNotFoundError(PermanentError):
+    """No registered model answers to that name and alias."""
+
+
+class ArtifactCorruptError(PermanentError):
+    """A stored artifact's checksum is not the recorded one."""
+
+
+class ServiceUnavailableError(RetryableError):
+    """A server did not answer, or answered that it cannot now."""
+
+
+class EventLogFullError(RetryableError):
+    """The event log's disk budget is used up: land or enlarge before taking more."""
+
+
+class CommitConflictError(RetryableError):
+    """A concurrent commit won; re-read and recompute."""

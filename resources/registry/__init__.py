@@ -1,0 +1,23 @@
+"""The tenant registry: tenants, their states, keys and the audit trail, in SQLite or PostgreSQL.
+
+Its migrations live beside it (`migrations/`, see `docs/adr/0002-registry-lives-in-resources.md`).
+What is done *to* a tenant's plane is in `resources.tenant_driver`; HTTP is in `control_plane`.
+"""
+
+from resources.registry.keys import KEY_KINDS, digest_of, key_id_of
+from resources.registry.records import AuditEntry, KeyRecord, Plan, Tenant
+from resources.registry.states import ALLOWED_TRANSITIONS, TenantState
+from resources.registry.store import Registry
+
+__all__ = [
+    "ALLOWED_TRANSITIONS",
+    "KEY_KINDS",
+    "AuditEntry",
+    "KeyRecord",
+    "Plan",
+    "Registry",
+    "Tenant",
+    "TenantState",
+    "digest_of",
+    "key_id_of",
+]

@@ -1,0 +1,254 @@
+"""Every setting of every process, read from `UNMOGROWP_*`. The only module that reads the environment.
+
+Nothing else in the tree may touch `os.environ`. All settings are optional on one machine; with
+`ENVIRONMENT=production` a missing secret refuses to start.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import secrets
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from resources.errors import SettingsError
+
+APPLICATION_ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Settings of the global plane. Units are in the names; paths are absolute."""
+
+    model_config = SettingsConfigDict(env_prefix="UNMOGROWP_", frozen=True, extra="ignore")
+
+    environment: Literal["embedded", "production"] = "embedded"
+    home: Path = Field(default=Path(".unmogrowp"), description="everything the embedded stack writes")
+    bind_host: str = "127.0.0.1"
+
+    # where the data lives
+    database_url: str = ""
+    catalog_uri: str = ""
+    warehouse: str = ""
+    s3_endpoint: str | None = None
+    s3_region: str = "us-east-1"
+    s3_access_key_id: str | None = None
+    s3_secret_access_key: SecretStr | None = None
+    clickhouse_url: str | None = None
+    clickhouse_user: str = "default"
+    clickhouse_password: SecretStr = SecretStr("")
+    clickhouse_database: str = "marts"
+    event_log: Literal["segments", "kafka"] = "segments"
+    kafka_bootstrap: str | None = None
+    redis_url: str | None = None
+    mlflow_tracking_uri: str = ""
+    oidc_issuer: str | None = None
+    keyring: SecretStr | None = Field(default=None, description='JSON {"key id": "base64 of 32 bytes"}')
+
+    # time
+    start_date: dt.date = dt.date(2026, 1, 1)
+    late_days: int = Field(default=30, ge=1, le=180)
+    future_skew_s: int = Field(default=300, ge=0, description="a device clock may run ahead this much")
+
+    # ports of the embedded stack
+    dagster_port: int = 3000
+    dagster_grpc_port: int = 3030
+    ingest_port: int = 9080
+    ingest_workers: int = Field(default=1, ge=1)
+    control_plane_port: int = 9090
+    inference_port: int = 9070
+    clickhouse_port: int = 8123
+    mlflow_port: int = 5000
+    tenant_port_base: int = 8080
+
+    # the door
+    event_max_bytes: int = 64 * 1024
+    body_max_bytes: int = 10 * 1024 * 1024
+    body_max_unpacked_bytes: int = 64 * 1024 * 1024
+    batch_max_events: int = 10_000
+    nesting_max: int = 32
+    segment_max_bytes: int = 64 * 1024 * 1024
+    segment_max_age_s: float = 10.0
+    event_log_budget_bytes: int = 8 * 1024**3
+    key_cache_s: float = Field(default=2.0, description="a revoked key works this long at most")
+
+    # landing and orchestration
+    land_interval_s: float = 5.0
+    land_max_rows: int = 100_000
+    sensor_interval_s: int = 5
+    slice_quiet_s: float = Field(default=8.0, description="a slice is asked for once it landed nothing new")
+    slice_max_delay_s: float = Field(default=60.0, description="... or once it has waited this long")
+
+    # models
+    ltv_horizon_days: int = Field(default=3, ge=1, description="revenue after the install day is predicted")
+    ltv_min_training_rows: int = 200
+
+    @field_validator("home")
+    @classmethod
+    def _absolute_home(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @model_validator(mode="after")
+    def _production_has_its_secrets(self) -> Self:
+        if self.environment == "production":
+            required = ("database_url", "catalog_uri", "warehouse", "clickhouse_url", "keyring")
+            missing = [f"UNMOGROWP_{name.upper()}" for name in required if not getattr(self, name)]
+            if missing:
+                raise SettingsError(f"production does not start without {', '.join(missing)}: set them")
+        return self
+
+    @cached_property
+    def registry_url(self) -> str:
+        """SQLAlchemy URL of the tenant registry."""
+        return self.database_url or f"sqlite:///{self.home / 'registry.db'}"
+
+    @cached_property
+    def lake_catalog_uri(self) -> str:
+        """SQLAlchemy URL of the Iceberg catalog."""
+        return self.catalog_uri or f"sqlite:///{self.home / 'catalog.db'}"
+
+    @cached_property
+    def lake_warehouse(self) -> str:
+        """Warehouse root: an absolute local path without scheme, or an `s3://` URL."""
+        if self.warehouse.startswith("s3://"):
+            return self.warehouse.rstrip("/")
+        return str(Path(self.warehouse).resolve()) if self.warehouse else str(self.home / "warehouse")
+
+    @cached_property
+    def clickhouse_http_url(self) -> str:
+        """URL of ClickHouse's HTTP interface: the given server, or the embedded engine's."""
+        return self.clickhouse_url or f"http://127.0.0.1:{self.clickhouse_port}"
+
+    @cached_property
+    def mlflow_uri(self) -> str:
+        """MLflow tracking and registry URI."""
+        return self.mlflow_tracking_uri or f"sqlite:///{self.home / 'mlflow.db'}"
+
+    @cached_property
+    def event_log_dir(self) -> Path:
+        """Directory of the segment-file event log."""
+        return self.home / "event_log"
+
+    @cached_property
+    def exports_dir(self) -> Path:
+        """Root of the local export store."""
+        return self.home / "exports"
+
+    @cached_property
+    def tenants_dir(self) -> Path:
+        """One directory per locally provisioned tenant plane."""
+        return self.home / "tenants"
+
+    @cached_property
+    def dagster_home(self) -> Path:
+        """DAGSTER_HOME of the embedded stack."""
+        return self.home / "dagster"
+
+    @cached_property
+    def secrets_dir(self) -> Path:
+        """Files of mode 0600 that hold first-run secrets."""
+        return self.home / "secrets"
+
+    def with_changes(self, **changes: object) -> Self:
+        """These settings with some fields replaced, validated again (`model_copy` would keep derived paths)."""
+        return type(self)(**{**self.model_dump(), **changes})
+
+    def keys(self) -> dict[str, str]:
+        """Key-encryption keys by id, base64; embedded stacks make their own on first use.
+
+        Raises:
+            SettingsError: `UNMOGROWP_KEYRING` is not a JSON object of strings.
+        """
+        if self.keyring is None:
+            return json.loads(self.first_run_secret("keyring.json", _new_keyring))  # type: ignore[no-any-return]
+        try:
+            keys = json.loads(self.keyring.get_secret_value())
+        except json.JSONDecodeError as error:
+            raise SettingsError("UNMOGROWP_KEYRING must be a JSON object of key id to base64 key") from error
+        if not isinstance(keys, dict) or not all(isinstance(value, str) for value in keys.values()):
+            raise SettingsError("UNMOGROWP_KEYRING must be a JSON object of key id to base64 key")
+        return keys
+
+    def first_run_secret(self, name: str, make: object = None) -> str:
+        """The secret kept in `HOME/secrets/<name>` (mode 0600), made on first use, once for all processes."""
+        path = self.secrets_dir / name
+        if not path.exists():
+            self.secrets_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            value = make() if callable(make) else secrets.token_urlsafe(32)
+            draft = path.with_name(f".{name}.{secrets.token_hex(4)}")
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(value)
+            try:
+                os.link(draft, path)  # the first of several processes wins; the others read its value
+            except FileExistsError:
+                pass
+            finally:
+                draft.unlink()
+        return path.read_text()
+
+
+class TenantPlaneSettings(BaseSettings):
+    """Settings of one tenant's plane; they hold nothing of any other tenant. Prefix `UNMOGROWP_TENANT_`."""
+
+    model_config = SettingsConfigDict(env_prefix="UNMOGROWP_TENANT_", frozen=True, extra="ignore")
+
+    id: str = Field(pattern=r"^[a-z][a-z0-9_]{1,30}$")
+    home: Path
+    bind_host: str = "127.0.0.1"
+    port: int
+    ingest_url: str
+    ingest_token: SecretStr
+    service_token: SecretStr = Field(description="what the global plane presents when it pushes")
+    signing_key: SecretStr = Field(description="HMAC-SHA-256 key of pushed bodies")
+    admin_password_hash: SecretStr = Field(description="argon2 hash of the first administrator's password")
+    session_key: SecretStr
+    database_url: str = ""
+    currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$", description="of every amount shown")
+
+    # limits
+    event_body_max_bytes: int = Field(default=10 * 1024 * 1024, description="the door's own limit")
+    push_max_bytes: int = 64 * 1024 * 1024
+    push_max_unpacked_bytes: int = Field(default=512 * 1024 * 1024, description="a pushed mart, decoded")
+    relay_budget_bytes: int = Field(
+        default=256 * 1024 * 1024, description="events kept while the door is away"
+    )
+    session_ttl_s: int = Field(default=15 * 60, description="a session ends unless it is refreshed")
+    session_max_age_s: int = Field(default=12 * 3600, description="... and then by signing in again")
+
+
+def _new_keyring() -> str:
+    import base64  # noqa: PLC0415 - first run only
+
+    return json.dumps({"k1": base64.b64encode(secrets.token_bytes(32)).decode()})
+
+
+def load_settings() -> Settings:
+    """Settings of this process, read now from the environment."""
+    return Settings()
+
+
+def silence_library_telemetry() -> None:
+    """Tell every library that would report home that it may not."""
+    os.environ.update(
+        DAGSTER_DISABLE_TELEMETRY="yes",
+        GX_ANALYTICS_ENABLED="false",
+        MLFLOW_DISABLE_TELEMETRY="true",
+        DO_NOT_TRACK="1",
+    )
+
+
+def child_environment(**extra: str) -> dict[str, str]:
+    """The environment for a child process: this one's, with `extra` over it."""
+    return {**os.environ, **extra}
+
+
+def set_library_environment() -> None:
+    """Variables that third-party libraries read at import: MLflow unpickles nothing and sends no telemetry."""
+    os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"

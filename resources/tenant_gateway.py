@@ -1,0 +1,265 @@
+"""The way out to a tenant's plane: signed, idempotent pushes of marts and scores.
+
+Reads the tenant's own credentials (`global.json`), checks that a body holds that tenant's rows and nothing
+else, signs, sends, and repeats what may pass later. What is worth pushing, and the record of what a plane has
+acknowledged, belong in `assets/exports.py`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import hmac
+import json
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from resources.errors import ContractError, MixedTenantsError, PermanentError, ServiceUnavailableError
+from resources.plane_files import PlaneFiles
+
+if TYPE_CHECKING:
+    import httpx
+
+    from resources.settings import Settings
+
+PARQUET_TYPE = "application/vnd.apache.parquet"
+ATTEMPTS = 6  # 0.25 + 0.5 + 1 + 2 + 4 s between them: about the 5 s a restarted plane needs, and some more
+BASE_DELAY_S = 0.25
+DELAY_MAX_S = 8.0  # a longer Retry-After is left to the run's own retry
+TIMEOUT_S = 30.0
+RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True)
+class TenantTarget:
+    """Where one tenant's plane is and how to speak to it. `repr` shows no secret."""
+
+    tenant_id: str
+    plane_url: str
+    service_token: str
+    signing_key: str
+
+    @property
+    def fingerprint(self) -> str:
+        """Names this plane instance: another one (re-provisioned, new keys) has acknowledged nothing yet."""
+        text = f"{self.tenant_id}|{self.plane_url}|{self.signing_key}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def __repr__(self) -> str:
+        return f"TenantTarget({self.tenant_id!r}, {self.plane_url!r})"
+
+
+@dataclass(frozen=True)
+class _Push:
+    """One request of the push protocol, unsigned; `what` names it in errors."""
+
+    method: str
+    path: str
+    body: bytes
+    content_type: str
+    idempotency_key: str
+    what: str
+
+
+class TenantGateway:
+    """Pushes to the planes of these settings. Holds no connection; safe to share between threads."""
+
+    def __init__(
+        self, settings: Settings, *, attempts: int = ATTEMPTS, base_delay_s: float = BASE_DELAY_S
+    ) -> None:
+        self._tenants_dir = settings.tenants_dir
+        self._attempts = attempts
+        self._base_delay_s = base_delay_s
+
+    def target(self, tenant_id: str) -> TenantTarget | None:
+        """The tenant's plane, None when none is provisioned.
+
+        Raises:
+            ContractError: its `global.json` is damaged.
+        """
+        path = PlaneFiles(self._tenants_dir, tenant_id).global_credentials
+        try:
+            document = json.loads(path.read_text())
+            return TenantTarget(
+                tenant_id, document["plane_url"], document["service_token"], document["signing_key"]
+            )
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise ContractError(
+                f"tenant {tenant_id}: its global.json is damaged; provision the tenant again"
+            ) from error
+
+    def push_mart(
+        self, tenant_id: str, mart: str, date: dt.date, parquet_bytes: bytes, idempotency_key: str
+    ) -> int:
+        """Make this Parquet file the plane's (mart, date); the rows the plane counted.
+
+        Raises:
+            MixedTenantsError: a row names another tenant; nothing was sent.
+            ServiceUnavailableError: the plane stayed away.
+            PermanentError: there is no plane, or it refuses the file.
+        """
+        assert_mart_is_of(tenant_id, date, parquet_bytes)
+        path = f"/api/v1/marts/{mart}/{date.isoformat()}"
+        push = _Push("PUT", path, parquet_bytes, PARQUET_TYPE, idempotency_key, f"{mart} of {date}")
+        return self._send(tenant_id, push)
+
+    def push_scores(
+        self,
+        tenant_id: str,
+        *,
+        model: str,
+        as_of: dt.date,
+        rows: Sequence[Mapping[str, Any]],
+        generated_at: dt.datetime,
+        idempotency_key: str,
+    ) -> int:
+        """Make these rows the model's scores as of a day; raises as `push_mart`.
+
+        A row has `tenant_id`, `user_id` and `score`; whatever else it has is sent as the item's features.
+        """
+        document = {
+            "tenantId": tenant_id,
+            "model": model,
+            "generatedAt": generated_at.isoformat(),
+            "asOf": as_of.isoformat(),
+            "items": score_items(tenant_id, as_of, rows),
+        }
+        body = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+        path, what = "/api/v1/ml/scores", f"scores as of {as_of}"
+        return self._send(tenant_id, _Push("POST", path, body, "application/json", idempotency_key, what))
+
+    def _send(self, tenant_id: str, push: _Push) -> int:
+        import httpx  # noqa: PLC0415 - 0.3 s of import, wanted only where something is pushed
+
+        target = self.target(tenant_id)
+        if target is None:
+            raise PermanentError(
+                f"tenant {tenant_id}: no plane to push {push.what} to; provision the tenant first"
+            )
+        with httpx.Client(base_url=target.plane_url, timeout=TIMEOUT_S, trust_env=False) as client:
+            for attempt in range(1, self._attempts + 1):
+                answer, failure = _attempt(client, target, push)
+                if answer is not None and answer.status_code not in RETRYABLE_STATUSES:
+                    return _accepted_rows(answer, tenant_id, push.what)
+                if attempt < self._attempts:
+                    time.sleep(self._delay_s(attempt, answer))
+        raise ServiceUnavailableError(
+            f"tenant {tenant_id}: its plane did not take {push.what} in {self._attempts} attempts "
+            f"({failure}); check `unmogrowp tenant show` and materialise the export again"
+        )
+
+    def _delay_s(self, attempt: int, answer: httpx.Response | None) -> float:
+        """Exponential with jitter, at least the plane's Retry-After, at most DELAY_MAX_S."""
+        backoff = self._base_delay_s * 2 ** (attempt - 1) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+        asked = answer.headers.get("Retry-After", "") if answer is not None else ""
+        delay_s: float = max(backoff, float(asked) if asked.isdigit() else 0.0)
+        return min(delay_s, DELAY_MAX_S)
+
+
+def signature_header(
+    signing_key: str, method: str, path: str, body: bytes, now_s: int | None = None
+) -> dict[str, str]:
+    """`X-Signature: t=<unix seconds>,v1=<hex>`, HMAC-SHA-256 over `<t>.<method>.<path>.` and the body."""
+    moment = int(time.time()) if now_s is None else now_s
+    message = f"{moment}.{method}.{path}.".encode() + body
+    digest = hmac.new(signing_key.encode(), message, hashlib.sha256).hexdigest()
+    return {"X-Signature": f"t={moment},v1={digest}"}
+
+
+def score_items(tenant_id: str, as_of: dt.date, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The protocol's items of these rows.
+
+    Raises:
+        MixedTenantsError: a row names another tenant.
+    """
+    strangers = {str(row["tenant_id"]) for row in rows} - {tenant_id}
+    if strangers:
+        raise _mixed(tenant_id, f"the score set of {as_of}", strangers)
+    own = {"tenant_id", "user_id", "score"}
+    return [
+        {
+            "userId": row["user_id"],
+            "score": row["score"],
+            "features": {name: value for name, value in row.items() if name not in own},
+        }
+        for row in rows
+    ]
+
+
+def assert_mart_is_of(tenant_id: str, date: dt.date, parquet_bytes: bytes) -> None:
+    """Pass when every row is of this tenant and date.
+
+    Raises:
+        MixedTenantsError: a row names another tenant.
+        ContractError: the file cannot be read, or a row is of another date.
+    """
+    import pyarrow as pa  # noqa: PLC0415 - heavy, wanted only where something is pushed
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    try:
+        keys = pq.read_table(pa.BufferReader(parquet_bytes), columns=["tenant_id", "event_date"])
+        tenants = {str(tenant) for tenant in keys["tenant_id"].unique().to_pylist()}
+        dates = {str(day) for day in keys["event_date"].unique().to_pylist()}
+    except (pa.ArrowException, KeyError, OSError) as error:
+        raise ContractError(
+            f"tenant {tenant_id}: the export of {date} is no mart file; export it again"
+        ) from error
+    if tenants - {tenant_id}:
+        raise _mixed(tenant_id, f"the mart file of {date}", tenants - {tenant_id})
+    if others := dates - {str(date)}:
+        raise ContractError(
+            f"tenant {tenant_id}: the export of {date} holds rows of {sorted(others)}; export it again"
+        )
+
+
+def _attempt(client: httpx.Client, target: TenantTarget, push: _Push) -> tuple[httpx.Response | None, str]:
+    """One signed request: the answer, or None and what failed on the way."""
+    import httpx  # noqa: PLC0415 - see _send
+
+    headers = {
+        "Authorization": f"Bearer {target.service_token}",
+        "X-Tenant-ID": target.tenant_id,
+        "Idempotency-Key": push.idempotency_key,
+        "Content-Type": push.content_type,
+        **signature_header(target.signing_key, push.method, push.path, push.body),
+    }
+    try:
+        answer = client.request(push.method, push.path, content=push.body, headers=headers)
+        return answer, f"status {answer.status_code}"
+    except httpx.TransportError as error:
+        return None, type(error).__name__
+
+
+def _accepted_rows(answer: httpx.Response, tenant_id: str, what: str) -> int:
+    if not answer.is_success:
+        raise PermanentError(
+            f"tenant {tenant_id}: its plane refused {what} with {answer.status_code}: {_detail(answer)}"
+        )
+    try:
+        return int(answer.json()["rows"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ContractError(
+            f"tenant {tenant_id}: its plane answered {answer.status_code} to {what} without a row count; "
+            "check that plane_url is a tenant plane"
+        ) from error
+
+
+def _detail(answer: httpx.Response) -> str:
+    """The problem document's detail, or the start of whatever came."""
+    try:
+        document = answer.json()
+        return str(document.get("detail") or document.get("title"))
+    except (ValueError, AttributeError):
+        return answer.text[:200]
+
+
+def _mixed(tenant_id: str, what: str, strangers: set[str]) -> MixedTenantsError:
+    return MixedTenantsError(
+        f"tenant {tenant_id}: {what} holds rows of {sorted(strangers)}; nothing was sent; "
+        "materialise it again"
+    )
