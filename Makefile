@@ -32,7 +32,7 @@ demo: setup ## the main job, end to end, on this machine
 	.venv/bin/unmogrowp demo
 
 test: setup lint ## every test
-	$(PY) -m pytest
+	$(PY) -m pytest --numprocesses 3 --dist loadgroup
 
 lint: .venv/.current ## ruff, mypy strict, import-linter, sqlfluff
 	.venv/bin/ruff check --quiet .

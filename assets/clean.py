@@ -47,7 +47,11 @@ def clean_events(
     raw, ids = read_raw(lake, slices.tenant_id, slices.dates, settings.late_days)
     clean = clean_slices(raw, ids, slices.dates)
     snapshot_id = lake.replace_slices(
-        "clean.events", clean.events, tenant_id=slices.tenant_id, dates=slices.dates, run_id=context.run.run_id
+        "clean.events",
+        clean.events,
+        tenant_id=slices.tenant_id,
+        dates=slices.dates,
+        run_id=context.run.run_id,
     )
     reopened = reopened_dates(lake, slices, before, clean.events)
     return dg.MaterializeResult(metadata=clean_metadata(clean, snapshot_id, reopened))
@@ -98,7 +102,8 @@ def typed_events(raw: pl.DataFrame) -> pl.DataFrame:
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.register("raw", raw.to_arrow())
-        parsed = f"SELECT * EXCLUDE (body), from_json(body, '{body_structure()}') AS event FROM raw"
+        structure = body_structure()
+        parsed = f"SELECT * EXCLUDE (body), from_json(body, '{structure}') AS event FROM raw"  # noqa: S608 - as below
         query = f"SELECT {typed_select()} FROM ({parsed}) ORDER BY event_time, event_id"  # noqa: S608 - fixed text
         return pl.DataFrame(connection.sql(query).to_arrow_table())
 

@@ -15,6 +15,7 @@ from assets.partitions import TENANT_DAY, RunSlices, run_slices
 from assets.rulesets import DEFAULT_RULES, RuleSet
 from resources.dbt_files import DBT_PROJECT_DIR, dbt_dir, dbt_executable, ensure_manifest
 from resources.errors import PermanentError
+from resources.file_lock import exclusive_file_lock
 from resources.lake import Lake
 from resources.registry import Registry
 from resources.settings import Settings
@@ -50,15 +51,18 @@ def build_marts(settings: Settings) -> dg.AssetsDefinition:
         settings: ResourceParam[Settings],
     ) -> Iterator[Any]:
         slices = contiguous(run_slices(context))
-        variables = dbt_vars(
-            slices,
-            clean_events=lake.clickhouse_source("clean.events"),
-            rules=DEFAULT_RULES,
-            currency=registry.get(slices.tenant_id).currency,
-        )
-        context.log.info("building marts of %s", slices)
-        target = dbt_dir(settings) / "runs" / context.run.run_id  # what dbt compiled and ran, for a look afterwards
-        yield from dbt.cli(["build", "--vars", json.dumps(variables)], context=context, target_path=target).stream()
+        target = (
+            dbt_dir(settings) / "runs" / context.run.run_id
+        )  # what dbt compiled and ran, for a look afterwards
+        with exclusive_file_lock(settings.home / f"marts-{slices.tenant_id}.lock"):  # see ADR 0003
+            variables = dbt_vars(
+                slices,
+                clean_events=lake.clickhouse_source("clean.events"),
+                rules=DEFAULT_RULES,
+                currency=registry.get(slices.tenant_id).currency,
+            )
+            build = ["build", "--vars", json.dumps(variables)]
+            yield from dbt.cli(build, context=context, target_path=target).stream()
 
     return marts
 

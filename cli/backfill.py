@@ -28,6 +28,7 @@ class Selection(StrEnum):
 
 
 def backfill_command(
+    *,
     tenant: Annotated[str, typer.Option(help="one tenant per run")],
     first: Annotated[dt.datetime, typer.Option("--from", formats=["%Y-%m-%d"])],
     last: Annotated[dt.datetime, typer.Option("--to", formats=["%Y-%m-%d"])],

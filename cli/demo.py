@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import shutil
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from resources.settings import load_settings
 
 
 def demo_command(
+    *,
     tenants: Annotated[int, typer.Option(min=1, max=20)] = 2,
     days: Annotated[int, typer.Option(min=1, max=29, help="complete UTC days, the last is yesterday")] = 7,
     events: Annotated[int, typer.Option(min=100, help="deliveries of all tenants together")] = 60_000,
@@ -48,8 +50,12 @@ def demo_command(
     except UnMoGrowPError as error:
         demo.stop()
         fail(f"{error} (the processes' output is in {home / 'stack.log'})")
+    except BaseException:  # Ctrl-C included: no process may outlive the command
+        demo.stop()
+        raise
     report["seconds"] = demo.seconds
     report["kept"] = keep
+    (home / "report.json").write_text(json.dumps(report, indent=2, default=str))
     if not keep:
         demo.timed("stop", demo.stop)
     emit(report, as_json, lambda console: render_report(console, report))

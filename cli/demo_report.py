@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from cli.demo_steps import Demo, DemoWorld
+    from resources.settings import Settings
 
 PERIOD = "30d"
 MARTS = ("installs", "campaign_daily", "kpi_daily")
@@ -54,8 +56,9 @@ def tenant_report(
     clean = lake.read("clean.events", f"tenant_id = '{tenant_id}'", ["event_id"]).height
     quarantined = lake.read("raw.quarantine", f"tenant_id = '{tenant_id}'", ["reason_code"])
     plane = ControlPlaneClient(demo.settings).call("GET", f"/v1/tenants/{tenant_id}")["planeUrl"]
-    session = sign_in(demo, tenant_id, plane)
     campaigns = clickhouse.query_rows(CREDIT, {"tenant": tenant_id})
+    with closing(sign_in(demo.settings, tenant_id, plane)) as session:
+        held, shown = plane_rows(session), dashboard_totals(session)
     return {
         "tenant_id": tenant_id,
         "sent": len(world.events[tenant_id]),
@@ -69,8 +72,8 @@ def tenant_report(
         "campaign_credit": campaigns,
         "mart_totals": clickhouse.query_rows(TOTALS, {"tenant": tenant_id})[0],
         "export_rows": export_rows(demo, tenant_id),
-        "tenant_rows": plane_rows(session),
-        "dashboard": {"url": plane, **dashboard_totals(session)},
+        "tenant_rows": held,
+        "dashboard": {"url": plane, **shown},
     }
 
 
@@ -87,17 +90,18 @@ SELECT sum(events) AS events, sum(sessions) AS sessions, sum(purchases) AS purch
 FROM marts.kpi_daily WHERE tenant_id = {tenant:String}"""
 
 
-def sign_in(demo: Demo, tenant_id: str, plane_url: str) -> httpx.Client:
+def sign_in(settings: Settings, tenant_id: str, plane_url: str) -> httpx.Client:
     """A signed-in session of the tenant's first administrator.
 
     Raises:
         ServiceUnavailableError: the plane does not answer or refuses.
     """
-    password = (demo.settings.tenants_dir / tenant_id / "initial_admin_password").read_text().strip()
+    password = (settings.tenants_dir / tenant_id / "initial_admin_password").read_text().strip()
     client = httpx.Client(base_url=plane_url, timeout=30.0, trust_env=False)
     credentials = {"user": "admin", "password": password, "mode": "bearer"}
     answer = client.post("/api/v1/auth", json=credentials)
     if not answer.is_success:
+        client.close()
         raise ServiceUnavailableError(
             f"tenant {tenant_id}: its plane refuses the first sign-in: {answer.text}"
         )

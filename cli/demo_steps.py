@@ -19,8 +19,8 @@ from cli.output import stderr
 from cli.sending import door_client
 from cli.tenant import wait_until_settled
 from resources.control_plane_client import ControlPlaneClient
-from resources.dagster_client import IN_FLIGHT, DagsterClient
-from resources.embedded.stack import stack_environment, stop_stack, wait_until_ready
+from resources.embedded.rest import StackWatch
+from resources.embedded.stack import stack_environment, wait_until_ready
 from resources.errors import ContractError, PermanentError, ServiceUnavailableError
 from resources.ingest_client import batched
 from resources.lake import Lake
@@ -29,11 +29,10 @@ from resources.settings import APPLICATION_ROOT, Settings
 from simulator.simulation import simulate
 
 READY_TIMEOUT_S = 180.0
+STOP_TIMEOUT_S = 60.0
 TENANT_TIMEOUT_S = 180.0
 LAND_TIMEOUT_S = 180.0
 GRAPH_TIMEOUT_S = 600.0
-# The graph is done once nothing has been queued or running for this long: two ticks of the slowest sensor.
-SETTLED_S = 12.0
 POLL_S = 1.0
 Result = TypeVar("Result")
 
@@ -105,10 +104,11 @@ class Demo:
         self.timed("assets materialised", lambda: self._wait_graph(list(world.events)))
 
     def stop(self) -> None:
-        """End the stack; its home stays for a look."""
-        stop_stack(self.settings)
+        """End the stack and wait for its processes; its home stays for a look."""
         if self._stack is not None:
-            self._stack.wait(timeout=30)
+            self._stack.terminate()
+            self._stack.wait(timeout=STOP_TIMEOUT_S)
+            (self.settings.home / "stack.json").unlink(missing_ok=True)
 
     def _start(self) -> None:
         self.settings.home.mkdir(parents=True, exist_ok=True)
@@ -160,30 +160,23 @@ class Demo:
             time.sleep(POLL_S)
 
     def _wait_graph(self, tenants: Sequence[str]) -> None:
-        dagster = DagsterClient(f"http://{self.settings.bind_host}:{self.settings.dagster_port}")
-        deadline = time.monotonic() + GRAPH_TIMEOUT_S
-        idle_since: float | None = None
-        while True:
-            runs = dagster.runs()
-            for run in runs:
-                if run.status == "FAILURE":
-                    raise PermanentError(
-                        f"run {run.run_id} of {run.job} failed: {dagster.failure(run.run_id)}"
-                    )
-            trained = {
-                run.tags["unmogrowp/tenant"]
-                for run in runs
-                if run.job == "train_job" and run.status == "SUCCESS"
-            }
-            idle = trained >= set(tenants) and not any(run.status in IN_FLIGHT for run in runs)
-            idle_since = (idle_since or time.monotonic()) if idle else None
-            if idle_since is not None and time.monotonic() - idle_since >= SETTLED_S:
-                self.seconds["assets settled for"] = SETTLED_S
-                return
-            if time.monotonic() > deadline or not self._alive():
-                waiting = [f"{run.job} {run.status}" for run in runs if run.status in IN_FLIGHT]
-                raise ServiceUnavailableError(f"the graph did not finish: {waiting or 'no run in flight'}")
-            time.sleep(POLL_S)
+        watch = StackWatch(self.settings)
+
+        def check() -> None:
+            if not self._alive():
+                raise ServiceUnavailableError("the stack ended: a process of it failed")
+            for run in watch.dagster.runs(statuses=("FAILURE",)):
+                raise PermanentError(
+                    f"run {run.run_id} of {run.job} failed: {watch.dagster.failure(run.run_id)}"
+                )
+
+        watch.wait(GRAPH_TIMEOUT_S, check)
+        trained = {run.tags["unmogrowp/tenant"] for run in watch.dagster.runs(job="train_job")}
+        missing = sorted(set(tenants) - trained)
+        if missing:
+            raise PermanentError(
+                f"no model was trained for {', '.join(missing)}: their events give too few labels"
+            )
 
 
 def landed_rows(lake: Lake) -> int:

@@ -41,7 +41,8 @@ def lake_command(query: Sql, as_json: JsonOption = False) -> None:
             if name in query:
                 connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
                 connection.register(f"{schema}_{short}", lake.table(name).scan().to_arrow_batch_reader())
-                connection.execute(f"CREATE VIEW {schema}.{short} AS SELECT * FROM {schema}_{short}")
+                view = f"CREATE VIEW {schema}.{short} AS SELECT * FROM {schema}_{short}"  # noqa: S608 - our own names
+                connection.execute(view)
         try:
             show(pl.DataFrame(connection.sql(query).to_arrow_table()), as_json)
         except duckdb.Error as error:

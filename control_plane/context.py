@@ -12,6 +12,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from resources.errors import AuthenticationError, AuthorizationError
 from resources.object_store import ObjectStore
 from resources.registry import Registry, digest_of
+from resources.scraping import check_scraper
 from resources.settings import Settings
 
 ADMIN_ACTOR = "admin-token"  # until people sign in by OIDC, the token is who acts
@@ -39,6 +40,9 @@ Plane = Annotated[ControlPlane, Depends(control_plane_of)]
 
 _admin_scheme = HTTPBearer(auto_error=False, scheme_name="adminToken", description="HOME/secrets/admin.token")
 _export_scheme = HTTPBearer(auto_error=False, scheme_name="exportKey", description="a key of kind `export`")
+_metrics_scheme = HTTPBearer(
+    auto_error=False, scheme_name="metricsToken", description="HOME/secrets/metrics.token"
+)
 
 
 def require_admin(
@@ -76,6 +80,18 @@ def require_export_tenant(
     if not hmac.compare_digest(x_tenant_id.encode(), tenant_id.encode()):
         raise AuthorizationError("X-Tenant-ID does not name the tenant of this key; send that tenant's id")
     return tenant_id
+
+
+def require_scraper(
+    plane: Plane, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_metrics_scheme)]
+) -> None:
+    """Let Prometheus pass.
+
+    Raises:
+        AuthenticationError: the scrape token is missing or wrong.
+    """
+    given = "" if credentials is None else f"Bearer {credentials.credentials}"
+    check_scraper(given, plane.settings.scrape_token())
 
 
 Admin = Annotated[str, Depends(require_admin)]

@@ -93,7 +93,7 @@ def create_app(
         metrics=metrics,
     )
     problems.install(app)
-    observability.install(app, metrics)
+    observability.install(app, metrics, settings.scrape_token())
     errors = problems.responses(400, 401, 403, 404, 413, 422, 503)
     app.post("/v1/score/ltv", tags=["scores"], responses=errors)(score_ltv)
     return app

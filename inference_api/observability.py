@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import re
 import time
+from typing import Annotated
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inference_api.problems import responses
+from resources.scraping import check_scraper
 
 BODY_MAX_BYTES = 1024 * 1024  # 1,000 items of this contract are about 350 KB
 SECONDS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5)  # around the 2-4 ms of one item
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, version 00
+
+_metrics_scheme = HTTPBearer(
+    auto_error=False, scheme_name="metricsToken", description="HOME/secrets/metrics.token"
+)
 
 router = APIRouter(tags=["operations"])
 
@@ -33,7 +40,21 @@ def ready(request: Request) -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/metrics", response_class=Response)
+def require_scraper(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_metrics_scheme)]
+) -> None:
+    """Let Prometheus pass.
+
+    Raises:
+        AuthenticationError: the scrape token is missing or wrong.
+    """
+    given = "" if credentials is None else f"Bearer {credentials.credentials}"
+    check_scraper(given, request.app.state.scrape_token)
+
+
+@router.get(
+    "/metrics", response_class=Response, dependencies=[Depends(require_scraper)], responses=responses(401)
+)
 def metrics(request: Request) -> Response:
     """Prometheus metrics."""
     return Response(generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST)
@@ -62,9 +83,10 @@ class InferenceMetrics:
         )
 
 
-def install(app: FastAPI, metrics_: InferenceMetrics) -> None:
+def install(app: FastAPI, metrics_: InferenceMetrics, scrape_token: str) -> None:
     """Give `app` its metrics and operational routes, and put the middleware around it."""
     app.state.metrics = metrics_
+    app.state.scrape_token = scrape_token
     app.include_router(router)
     app.add_middleware(RequestMiddleware, metrics=metrics_)
 

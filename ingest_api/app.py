@@ -15,12 +15,20 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from ingest_api.answers import Answer, problem
-from ingest_api.documentation import BATCH_DOCUMENTATION, DESCRIPTION, SINGLE_DOCUMENTATION
+from ingest_api.documentation import (
+    BATCH_DOCUMENTATION,
+    DESCRIPTION,
+    METRICS_DOCUMENTATION,
+    SECURITY_SCHEMES,
+    SINGLE_DOCUMENTATION,
+)
 from ingest_api.event_log.segments import claim_writer
 from ingest_api.hot_path import BATCH_PATH, SINGLE_PATH, ClientGoneError, HotPath
 from ingest_api.keys import KeyCache, KeySource
 from ingest_api.metrics import DoorMetrics
+from resources.errors import AuthenticationError
 from resources.registry import Registry
+from resources.scraping import check_scraper
 from resources.settings import load_settings
 
 if TYPE_CHECKING:
@@ -37,12 +45,11 @@ INGEST_PATHS = frozenset({SINGLE_PATH, BATCH_PATH})
 
 
 class _Api(FastAPI):
-    """FastAPI whose OpenAPI document also says how write tokens are sent."""
+    """FastAPI whose OpenAPI document also says which tokens are sent, and how."""
 
     def openapi(self) -> dict[str, Any]:
         document = super().openapi()
-        scheme = {"type": "http", "scheme": "bearer", "description": "the tenant's write token"}
-        document.setdefault("components", {})["securitySchemes"] = {"writeToken": scheme}
+        document.setdefault("components", {})["securitySchemes"] = SECURITY_SCHEMES
         return document
 
 
@@ -104,7 +111,7 @@ def create_app(
         redoc_url=None,
     )
     _add_ingest_routes(api, hot_path)
-    _add_operations_routes(api, hot_path, metrics)
+    _add_operations_routes(api, hot_path, metrics, settings.scrape_token())
     api.add_exception_handler(HTTPException, _http_problem)
     return Door(api, hot_path)
 
@@ -130,7 +137,7 @@ def _add_ingest_routes(api: FastAPI, hot_path: HotPath) -> None:
         return await answered(request)
 
 
-def _add_operations_routes(api: FastAPI, hot_path: HotPath, metrics: DoorMetrics) -> None:
+def _add_operations_routes(api: FastAPI, hot_path: HotPath, metrics: DoorMetrics, scrape_token: str) -> None:
     @api.get("/health/live", tags=["operations"])
     async def live() -> dict[str, str]:
         """The process runs."""
@@ -146,9 +153,13 @@ def _add_operations_routes(api: FastAPI, hot_path: HotPath, metrics: DoorMetrics
             )
         return JSONResponse({"status": "ready"})
 
-    @api.get("/metrics", tags=["operations"])
-    async def prometheus() -> Response:
+    @api.get("/metrics", **METRICS_DOCUMENTATION)
+    async def prometheus(request: Request) -> Response:
         """Prometheus exposition of this worker."""
+        try:
+            check_scraper(request.headers.get("authorization", ""), scrape_token)
+        except AuthenticationError as error:
+            return _response(problem(HTTPStatus.UNAUTHORIZED, "unauthorized", str(error)))
         text, content_type = metrics.exposition()
         return Response(text, media_type=content_type)
 

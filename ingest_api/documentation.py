@@ -1,4 +1,4 @@
-"""OpenAPI of the two ingest operations, from the event schemas. Their behaviour is `hot_path`'s."""
+"""OpenAPI of the two ingest operations, from the event schemas, and of the tokens. No behaviour: see `hot_path`."""
 
 from __future__ import annotations
 
@@ -88,6 +88,20 @@ def _responses(answer: dict[str, Any], more_problems: dict[int, str]) -> dict[in
     return {202: {"description": "durable", "content": {"application/json": {"schema": answer}}}, **problems}
 
 
+SECURITY_SCHEMES = {
+    "writeToken": {"type": "http", "scheme": "bearer", "description": "the tenant's write token"},
+    "metricsToken": {"type": "http", "scheme": "bearer", "description": "HOME/secrets/metrics.token"},
+}
+METRICS_DOCUMENTATION: dict[str, Any] = {
+    "tags": ["operations"],
+    "openapi_extra": {"security": [{"metricsToken": []}]},
+    "responses": {
+        401: {
+            "description": "no scrape token",
+            "content": {"application/problem+json": {"schema": _PROBLEM}},
+        }
+    },
+}
 SINGLE_DOCUMENTATION: dict[str, Any] = {
     "status_code": 202,
     "tags": ["events"],

@@ -18,9 +18,7 @@ class ControlPlaneClient:
     def __init__(self, settings: Settings) -> None:
         self._url = f"http://{settings.bind_host}:{settings.control_plane_port}"
         token = settings.first_run_secret("admin.token")
-        self._http = httpx.Client(
-            base_url=self._url, headers={"Authorization": f"Bearer {token}"}, timeout=30.0
-        )
+        self._headers = {"Authorization": f"Bearer {token}"}
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """The JSON answer, None for an empty one.
@@ -32,7 +30,7 @@ class ControlPlaneClient:
             ServiceUnavailableError: no answer, or 5xx.
         """
         try:
-            answer = self._http.request(method, path, json=body)
+            answer = httpx.request(method, self._url + path, json=body, headers=self._headers, timeout=30.0)
         except httpx.HTTPError as error:
             raise ServiceUnavailableError(
                 f"the control plane at {self._url} does not answer: start the stack with `unmogrowp up`"

@@ -38,6 +38,13 @@ mutation Launch($params: ExecutionParams!) {
     ... on PipelineNotFoundError { message }
   }
 }"""
+CURSOR_QUERY = """
+query Cursor($selector: SensorSelector!) {
+  sensorOrError(sensorSelector: $selector) {
+    __typename
+    ... on Sensor { sensorState { typeSpecificData { ... on SensorData { lastCursor } } } }
+  }
+}"""
 ERRORS_QUERY = """
 query Failure($runId: ID!) {
   runOrError(runId: $runId) {
@@ -64,7 +71,7 @@ class DagsterClient:
     """The webserver at `url`."""
 
     def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=60.0)
+        self._url = url
 
     def runs(self, *, job: str | None = None, statuses: tuple[str, ...] = (), limit: int = 500) -> list[Run]:
         """Runs, newest first."""
@@ -121,6 +128,19 @@ class DagsterClient:
                 )
             time.sleep(POLL_S)
 
+    def sensor_cursor(self, name: str) -> str | None:
+        """The cursor a sensor kept at its last tick; None before the first.
+
+        Raises:
+            PermanentError: there is no such sensor.
+        """
+        selector = {"repositoryLocationName": LOCATION, "repositoryName": REPOSITORY, "sensorName": name}
+        sensor = self._query(CURSOR_QUERY, {"selector": selector})["sensorOrError"]
+        if sensor["__typename"] != "Sensor":
+            raise PermanentError(f"Dagster has no sensor {name}")
+        data = sensor["sensorState"]["typeSpecificData"] or {}
+        return data.get("lastCursor")
+
     def failure(self, run_id: str) -> str:
         """Why a run failed, in its own words."""
         events = (
@@ -139,11 +159,13 @@ class DagsterClient:
 
     def _query(self, query: str, variables: Mapping[str, object]) -> dict[str, dict]:  # type: ignore[type-arg]
         try:
-            answer = self._http.post("/graphql", json={"query": query, "variables": variables})
+            answer = httpx.post(
+                f"{self._url}/graphql", json={"query": query, "variables": variables}, timeout=60.0
+            )
             answer.raise_for_status()
         except httpx.HTTPError as error:
             raise ServiceUnavailableError(
-                f"the Dagster webserver at {self._http.base_url} does not answer: {error}"
+                f"the Dagster webserver at {self._url} does not answer: {error}"
             ) from error
         document = answer.json()
         if document.get("errors"):

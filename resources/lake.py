@@ -12,7 +12,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyiceberg.exceptions import CommitFailedException, ValidationException
@@ -56,6 +55,12 @@ class Lake:
         """The Iceberg catalog, namespaces made."""
         return open_catalog(self._settings)
 
+    def close(self) -> None:
+        """Close the catalog's connections; the next use opens it again."""
+        catalog = self.__dict__.pop("catalog", None)
+        if catalog is not None:
+            catalog.close()
+
     def ensure_tables(self) -> None:
         """Create every table of `schemas/tables` that is missing; safe to call from several processes."""
         create_missing_tables(self.catalog)
@@ -73,10 +78,6 @@ class Lake:
     def offsets(self, name: str) -> dict[str, str]:
         """Log offsets landed in this table: `unmogrowp.offset.<writer>` → value."""
         return offsets_of(self.table(name))
-
-    def properties(self, name: str) -> dict[str, str]:
-        """The table's properties."""
-        return dict(self.table(name).properties)
 
     def append_with_offsets(
         self,
@@ -148,7 +149,8 @@ class Lake:
             )
         except (CommitFailedException, ValidationException) as error:
             raise CommitConflictError(
-                f"{name}: tenant {tenant_id}, {min(dates)}..{max(dates)} changed while it was being written; run it again"
+                f"{name}: tenant {tenant_id}, {min(dates)}..{max(dates)} changed while it was being written; "
+                "run it again"
             ) from error
         return current_snapshot_id(table) or 0
 
@@ -198,15 +200,16 @@ class Lake:
         the caller must take every slice.
         """
         table = self.table(name)
+        by_id = {snapshot.snapshot_id: snapshot for snapshot in table.metadata.snapshots}
         changes: list[SnapshotChange] = []
-        snapshot = table.current_snapshot()
-        while snapshot is not None and snapshot.snapshot_id != snapshot_id:
-            changes.append(_change(snapshot))
-            parent = snapshot.parent_snapshot_id
-            snapshot = table.snapshot_by_id(parent) if parent is not None else None
-            if snapshot is None and parent is not None:
+        next_id = current_snapshot_id(table)
+        while next_id is not None and next_id != snapshot_id:
+            snapshot = by_id.get(next_id)
+            if snapshot is None:
                 return changes[::-1], False
-        return changes[::-1], snapshot is not None or snapshot_id is None
+            changes.append(_change(snapshot))
+            next_id = snapshot.parent_snapshot_id
+        return changes[::-1], next_id == snapshot_id
 
     def metadata_location(self, name: str) -> str:
         """Location of the table's newest metadata file: pins a reader to this snapshot."""
@@ -221,11 +224,11 @@ class Lake:
         table = self.table(name)
         location = table.location().removeprefix("file://")
         metadata = table.metadata_location.removeprefix("file://").removeprefix(location).lstrip("/")
+        function = "icebergLocal"
         if location.startswith("s3://"):
-            endpoint = self._settings.s3_endpoint
-            url = location.replace("s3://", f"{endpoint.rstrip('/')}/", 1) if endpoint else location
-            return f"icebergS3('{url}', SETTINGS iceberg_metadata_file_path = '{metadata}')"
-        return f"icebergLocal('{location}', SETTINGS iceberg_metadata_file_path = '{metadata}')"
+            function, endpoint = "icebergS3", self._settings.s3_endpoint
+            location = location.replace("s3://", f"{endpoint.rstrip('/')}/", 1) if endpoint else location
+        return f"{function}({_quoted(location)}, SETTINGS iceberg_metadata_file_path = {_quoted(metadata)})"
 
     # -- shapes ----------------------------------------------------------------------------------
 
@@ -272,6 +275,11 @@ def slices_json(slices: Mapping[str, Iterable[dt.date]]) -> str:
     )
 
 
+def _quoted(text: str) -> str:
+    """A ClickHouse string literal."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
 def _change(snapshot: Any) -> SnapshotChange:
     summary = dict(snapshot.summary.additional_properties) if snapshot.summary else {}
     slices = {
@@ -280,11 +288,6 @@ def _change(snapshot: Any) -> SnapshotChange:
     }
     committed_at = dt.datetime.fromtimestamp(snapshot.timestamp_ms / 1000, tz=dt.UTC)
     return SnapshotChange(snapshot.snapshot_id, committed_at, slices, summary)
-
-
-def local_path(location: str) -> Path:
-    """A `file://` location or plain path as a Path."""
-    return Path(location.removeprefix("file://"))
 
 
 def iter_slices(slices: Mapping[str, Iterable[dt.date]]) -> Iterator[tuple[str, dt.date]]:

@@ -27,7 +27,11 @@ from pyiceberg.types import (
     StringType,
     TimestamptzType,
 )
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
 
+from resources.errors import ServiceUnavailableError
+from resources.settings import use_plain_s3_checksums
 from schemas import TableSchema, table_schemas
 
 if TYPE_CHECKING:
@@ -56,6 +60,8 @@ ARROW_TYPES: Mapping[str, pa.DataType] = {
     "binary": pa.large_binary(),
 }
 TRANSFORMS: Mapping[str, Transform[Any, Any]] = {"identity": IdentityTransform(), "day": DayTransform()}
+CATALOG_NAME = "unmogrowp"
+SQLITE_LOCK_WAIT_S = "30"  # another process holds the write lock for milliseconds, longer on a stalled disk
 PARTITION_FIELD_ID_START = 1000  # the Iceberg specification's first partition field id
 
 COMMON_PROPERTIES: Mapping[str, str] = {
@@ -82,21 +88,66 @@ FENCED_TABLES = frozenset({"raw.events", "raw.quarantine"})
 
 
 def open_catalog(settings: Settings) -> SqlCatalog:
-    """The catalog of these settings; local directories are made."""
-    uri = settings.lake_catalog_uri
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        uri += "?timeout=30"  # seconds another process may hold the write lock
+    """The catalog of these settings; local directories are made.
+
+    Raises:
+        ServiceUnavailableError: the catalog's database does not answer.
+    """
     warehouse = settings.lake_warehouse
-    properties = {"uri": uri, "warehouse": warehouse if "://" in warehouse else f"file://{warehouse}"}
+    properties = {
+        "uri": _engine_url(settings.lake_catalog_uri),
+        "pool_pre_ping": "true",  # a database that was restarted costs a reconnect, not a failed commit
+        "warehouse": warehouse if "://" in warehouse else f"file://{warehouse}",
+    }
     if warehouse.startswith("s3://"):
         properties |= _s3_properties(settings)
     else:
         Path(warehouse).mkdir(parents=True, exist_ok=True)
-    return SqlCatalog("unmogrowp", **properties)
+    return _connected(properties)
+
+
+def _engine_url(uri: str) -> str:
+    """The catalog's SQLAlchemy URL: PostgreSQL by psycopg however it is spelled, SQLite waiting for its lock."""
+    url = make_url(uri)
+    if url.drivername in {"postgresql", "postgres"}:
+        url = url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() == "sqlite":
+        if url.database:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        if "timeout" not in url.query:
+            url = url.update_query_dict({"timeout": SQLITE_LOCK_WAIT_S})
+    return url.render_as_string(hide_password=False)
+
+
+def _connected(properties: Mapping[str, str]) -> SqlCatalog:
+    catalog = SqlCatalog(CATALOG_NAME, **properties, init_catalog_tables="false")
+    try:
+        _create_catalog_tables(catalog)
+    except OperationalError as error:
+        catalog.close()
+        raise ServiceUnavailableError(
+            f"the lake's catalog does not answer ({error.orig}): check UNMOGROWP_CATALOG_URI and its database"
+        ) from error
+    return catalog
+
+
+def _create_catalog_tables(catalog: SqlCatalog) -> None:
+    """Create the catalog's own two SQL tables where they are missing.
+
+    PyIceberg looks and then creates, without a lock: of processes that start together on an empty database some
+    fail. Each failure means that one of the two tables is there now, so the third attempt finds both.
+    """
+    is_sqlite = catalog.engine.dialect.name == "sqlite"
+    lost_race = (DBAPIError,) if is_sqlite else (ProgrammingError, IntegrityError)
+    for _ in range(2):
+        with contextlib.suppress(*lost_race):
+            return catalog.create_tables()
+    return catalog.create_tables()
 
 
 def _s3_properties(settings: Settings) -> dict[str, str]:
+    if settings.s3_endpoint:
+        use_plain_s3_checksums()
     secret = settings.s3_secret_access_key.get_secret_value() if settings.s3_secret_access_key else None
     given = {
         "s3.endpoint": settings.s3_endpoint,
@@ -118,7 +169,8 @@ def create_missing_tables(catalog: SqlCatalog) -> None:
 
 
 def _create_table(catalog: SqlCatalog, schema: TableSchema) -> None:
-    with contextlib.suppress(NamespaceAlreadyExistsError):
+    # the loser of a race gets the database's own error: PyIceberg looks first and inserts later
+    with contextlib.suppress(NamespaceAlreadyExistsError, IntegrityError):
         catalog.create_namespace(schema.name.split(".")[0])
     properties = {**COMMON_PROPERTIES, **schema.properties}
     if schema.name in FENCED_TABLES:

@@ -14,7 +14,7 @@ import re
 import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from resources.errors import ContractError
 from resources.registry.records import TENANT_ID_PATTERN
@@ -85,6 +85,11 @@ class PlaneFiles:
     def running_lock(self) -> Path:
         """Locked by the plane's process for as long as it lives; see `hold_running_lock`."""
         return self.directory / ".running.lock"
+
+    def open_log(self) -> BinaryIO:
+        """`plane.log`, to append to; private from its first byte."""
+        descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        return os.fdopen(descriptor, "ab")
 
     def read_env(self) -> dict[str, str]:
         """`plane.env` as a dictionary without the prefix, upper case; empty when there is none."""

@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     mlflow_tracking_uri: str = ""
     oidc_issuer: str | None = None
     keyring: SecretStr | None = Field(default=None, description='JSON {"key id": "base64 of 32 bytes"}')
+    metrics_token: SecretStr | None = Field(default=None, description="what Prometheus presents to /metrics")
 
     # time
     start_date: dt.date = dt.date(2026, 1, 1)
@@ -96,7 +97,8 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _production_has_its_secrets(self) -> Self:
         if self.environment == "production":
-            required = ("database_url", "catalog_uri", "warehouse", "clickhouse_url", "keyring")
+            servers = ("database_url", "catalog_uri", "warehouse", "clickhouse_url")
+            required = (*servers, "keyring", "metrics_token")
             missing = [f"UNMOGROWP_{name.upper()}" for name in required if not getattr(self, name)]
             if missing:
                 raise SettingsError(f"production does not start without {', '.join(missing)}: set them")
@@ -173,6 +175,12 @@ class Settings(BaseSettings):
         if not isinstance(keys, dict) or not all(isinstance(value, str) for value in keys.values()):
             raise SettingsError("UNMOGROWP_KEYRING must be a JSON object of key id to base64 key")
         return keys
+
+    def scrape_token(self) -> str:
+        """What opens `/metrics` of the services that tenants share; embedded stacks make it on first use."""
+        if self.metrics_token is None:
+            return self.first_run_secret("metrics.token")
+        return self.metrics_token.get_secret_value()
 
     def first_run_secret(self, name: str, make: object = None) -> str:
         """The secret kept in `HOME/secrets/<name>` (mode 0600), made on first use, once for all processes."""
@@ -252,3 +260,12 @@ def set_library_environment() -> None:
     """Variables that third-party libraries read at import: MLflow unpickles nothing and sends no telemetry."""
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
+
+def use_plain_s3_checksums() -> None:
+    """Let S3 clients checksum uploads only where the operation requires it; a value already set stays.
+
+    The AWS SDK's default sends checksum trailers, which S3 servers other than AWS answer with HTTP 411. It is
+    read from the environment alone, whenever a client is made.
+    """
+    os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "WHEN_REQUIRED")

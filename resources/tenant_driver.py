@@ -94,7 +94,7 @@ class LocalTenantDriver:
         for directory in (files.tenants_dir, files.directory, files.home):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         described = self._reserve_port(files)
-        env = self._complete_env(files, described.port)
+        env = self._complete_env(files, described.port, tenant.currency)
         write_private(
             files.global_credentials,
             json.dumps(
@@ -117,7 +117,7 @@ class LocalTenantDriver:
         """
         files = self._files(tenant_id)
         self._describe(files)
-        with files.log.open("ab") as log:
+        with files.open_log() as log:
             try:
                 subprocess.run(
                     [sys.executable, "-m", "tenant_plane", "migrate"],
@@ -230,7 +230,7 @@ class LocalTenantDriver:
             files.write_description(described)
             return described
 
-    def _complete_env(self, files: PlaneFiles, port: int) -> dict[str, str]:
+    def _complete_env(self, files: PlaneFiles, port: int, currency: str) -> dict[str, str]:
         """`plane.env` with everything in it; secrets that are there already stay as they are.
 
         A key is written to the file before the registry hears of it, so a crash in between leaves no key
@@ -242,6 +242,7 @@ class LocalTenantDriver:
             "HOME": str(files.home),
             "BIND_HOST": self._settings.bind_host,
             "PORT": str(port),
+            "CURRENCY": currency,
             "INGEST_URL": f"http://127.0.0.1:{self._settings.ingest_port}",
             "INGEST_TOKEN": old.get("INGEST_TOKEN") or new_key("ingest"),
             "SERVICE_TOKEN": old.get("SERVICE_TOKEN") or new_key("service"),

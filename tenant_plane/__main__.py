@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 
 import uvicorn
@@ -24,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tenant_plane", description=__doc__)
     parser.add_argument("command", nargs="?", default="serve", choices=["serve", "migrate", "mint-app-key"])
     command = parser.parse_args(arguments).command
+    os.umask(0o077)  # database, buffered events, marts and locks are for this tenant's process alone
     try:
         settings = TenantPlaneSettings()
         _log_to_stderr(settings.id)
@@ -49,6 +51,7 @@ def _serve(settings: TenantPlaneSettings) -> None:
         log_config=None,
         access_log=False,  # /metrics counts requests; a line per request would hold addresses
         server_header=False,
+        proxy_headers=False,  # else who guesses passwords could name another address each time
         timeout_graceful_shutdown=5,
     )
 

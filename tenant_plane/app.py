@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from importlib import metadata
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
@@ -21,7 +21,7 @@ from resources.settings import TenantPlaneSettings
 from tenant_plane import auth_routes, data_routes, database, event_routes, problems
 from tenant_plane.mart_store import MartStore
 from tenant_plane.metrics import PlaneMetrics
-from tenant_plane.plane import Plane, PlaneDep
+from tenant_plane.plane import DOCUMENTED_SECURITY, Plane, PlaneDep, metrics_reader
 from tenant_plane.push import PushLedger
 from tenant_plane.relay import Relay
 from tenant_plane.score_store import ScoreStore
@@ -139,7 +139,12 @@ def _add_probes(app: FastAPI) -> None:
         """What the page needs before anybody signs in; no secrets."""
         return Config(TENANT_ID=plane.settings.id, VERSION=version(), CURRENCY=plane.settings.currency)
 
-    @app.get("/metrics", tags=["health"], response_class=Response)
+    @app.get(
+        "/metrics",
+        tags=["health"],
+        response_class=Response,
+        dependencies=[*DOCUMENTED_SECURITY, Depends(metrics_reader)],
+    )
     def metrics(plane: PlaneDep) -> Response:
         """Prometheus' text format."""
         text = plane.metrics.exposition(relay_pending_bytes=plane.relay.pending_bytes)

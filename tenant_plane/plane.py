@@ -102,12 +102,25 @@ def global_plane(request: Request, plane: PlaneDep) -> None:
         AuthenticationError: another token, or none.
         AuthorizationError: no X-Tenant-ID (a wrong one never gets here).
     """
-    token = _bearer(request) or ""
-    expected = plane.settings.service_token.get_secret_value()
-    if not hmac.compare_digest(token.encode(), expected.encode()):
+    if not _has_service_token(request, plane):
         raise AuthenticationError("this is for the global plane's service token alone")
     if "x-tenant-id" not in request.headers:
         raise AuthorizationError(f"a push must name its tenant: send X-Tenant-ID: {plane.settings.id}")
+
+
+def metrics_reader(request: Request, plane: PlaneDep) -> None:
+    """Let the global plane's Prometheus (by the service token) or a signed-in person read the counters.
+
+    Raises:
+        AuthenticationError: neither; the counters tell how much business the tenant does.
+    """
+    if not _has_service_token(request, plane):
+        signed_in(request, plane)
+
+
+def _has_service_token(request: Request, plane: Plane) -> bool:
+    expected = plane.settings.service_token.get_secret_value()
+    return hmac.compare_digest((_bearer(request) or "").encode(), expected.encode())
 
 
 SignedIn = Annotated[Principal, Depends(signed_in)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,22 @@ import pytest
 from resources.settings import Settings, silence_library_telemetry
 
 silence_library_telemetry()
+os.environ["UNMOGROWP_HOME"] = tempfile.mkdtemp(prefix="unmogrowp-tests-")  # never the person's own home
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--stack-home", type=Path, help="run the end-to-end tests against the kept demo stack of this home"
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share a server stay in one worker: the end-to-end ones, the integration ones, else file by file."""
+    for item in items:
+        room = item.path.parent.name
+        group = room if room in {"e2e", "integration"} else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture

@@ -110,12 +110,13 @@ def suite_failures(events: pl.DataFrame, slices: RunSlices) -> list[str]:
     if events.is_empty():
         return []
     result = _validate(events, slices)
-    return [
-        f"{outcome['expectation_config']['type']} on {outcome['expectation_config']['kwargs'].get('column', 'the table')}"
-        f": {outcome['result'].get('unexpected_count', '?')} rows"
-        for outcome in result["results"]
-        if not outcome["success"]
-    ]
+    return [_failure(outcome) for outcome in result["results"] if not outcome["success"]]
+
+
+def _failure(outcome: dict[str, Any]) -> str:
+    expectation = outcome["expectation_config"]
+    column = expectation["kwargs"].get("column", "the table")
+    return f"{expectation['type']} on {column}: {outcome['result'].get('unexpected_count', '?')} rows"
 
 
 def _validate(events: pl.DataFrame, slices: RunSlices) -> dict[str, Any]:

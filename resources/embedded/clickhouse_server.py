@@ -198,7 +198,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=8123)
     parser.add_argument("--password-file", type=Path, help="file holding the password of user `default`")
     parser.add_argument(
-        "--files", type=Path, help="the one directory below which icebergLocal may read; default: where it starts"
+        "--files",
+        type=Path,
+        help="the one directory below which icebergLocal may read; default: where it starts",
     )
     parser.add_argument("--max-memory-bytes", type=int, help="default: half of the memory, at most 8 GiB")
     options = parser.parse_args(arguments)
@@ -206,7 +208,9 @@ def main(arguments: list[str] | None = None) -> int:
         password = options.password_file.read_text().strip() if options.password_file else None
         directory = options.path.resolve()
         if options.files:
-            os.chdir(options.files)  # chDB 26.9 reads files below its working directory only; no setting moves it
+            os.chdir(
+                options.files
+            )  # chDB 26.9 reads files below its working directory only; no setting moves it
         engine = Engine(directory, options.max_memory_bytes)
     except (UnMoGrowPError, OSError, RuntimeError) as error:
         sys.stderr.write(f"clickhouse: {error}\n")

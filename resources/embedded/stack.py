@@ -81,7 +81,7 @@ def prepare_home(settings: Settings) -> None:
     from resources.registry import Registry  # noqa: PLC0415
 
     for directory in (settings.home, settings.dagster_home, settings.tenants_dir, settings.exports_dir):
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)  # databases in it know every tenant
     shutil.copyfile(APPLICATION_ROOT / "dagster.yaml", settings.dagster_home / "dagster.yaml")
     settings.keys()
     settings.first_run_secret("admin.token")

@@ -14,7 +14,6 @@ from tenant_plane import build_web
 from tests.e2e.dashboard_world import DAYS, LAST, day, push_world
 from tests.unit.tenant_plane.plane_process import PASSWORD, PlaneProcess, running
 
-pytest_plugins = ["tests.e2e.browser"]
 pytestmark = pytest.mark.browser
 
 FIRST_PAGE_BYTES = 200_000  # gzipped, without the charts that load afterwards; measured: 28,000

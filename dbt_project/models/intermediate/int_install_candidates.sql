@@ -33,7 +33,8 @@ matches as (
 eligible as (
     select *
     from matches
-    where install_ms >= touch_ms
+    where
+        install_ms >= touch_ms
         and install_ms - touch_ms
         <= if(touch_type = 'click', {{ var('click_window_ms') }}, {{ var('view_window_ms') }})
 )

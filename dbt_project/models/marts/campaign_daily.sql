@@ -23,7 +23,8 @@ touches as (
 installs as (
     select event_date, app_id, source, campaign, count() as installs
     from {{ ref('installs') }}
-    where tenant_id = '{{ var("tenant_id") }}'
+    where
+        tenant_id = '{{ var("tenant_id") }}'
         and event_date between '{{ var("start_date") }}' and '{{ var("end_date") }}'
     group by event_date, app_id, source, campaign
 ),
@@ -59,7 +60,16 @@ revenue as (
 ),
 
 facts as (
-    select event_date, app_id, source, campaign, spend_micros, 0 as impressions, 0 as clicks, 0 as installs, 0 as revenue_micros
+    select
+        event_date,
+        app_id,
+        source,
+        campaign,
+        spend_micros,
+        0 as impressions,
+        0 as clicks,
+        0 as installs,
+        0 as revenue_micros
     from spend
     union all
     select event_date, app_id, source, campaign, 0, impressions, clicks, 0, 0 from touches

@@ -6,7 +6,7 @@ select
     toDate(installs.event_date) as event_date,
     installs.install_id as install_id,
     installs.app_id as app_id,
-    ifNull(installs.device_id, '') as device_id,
+    coalesce(installs.device_id, '') as device_id,
     installs.install_time as install_time,
     installs.platform as platform,
     installs.country as country,

@@ -13,7 +13,7 @@ with totals as (
         uniqExactIf((app_id, device_id), event_type = 'install') as new_users,
         countIf(event_type = 'session') as sessions,
         countIf(event_type = 'purchase') as purchases,
-        sumIf(ifNull(revenue_micros, 0), event_type = 'purchase' and is_tenant_currency) as revenue_micros,
+        sumIf(coalesce(revenue_micros, 0), event_type = 'purchase' and is_tenant_currency) as revenue_micros,
         countIf(event_type = 'purchase' and not is_tenant_currency) as purchases_other_currency
     from {{ ref('stg_activity') }}
     group by tenant_id, event_date

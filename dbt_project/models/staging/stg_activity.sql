@@ -6,5 +6,5 @@ select
     app_id,
     device_id,
     revenue_micros,
-    ifNull(currency, '') = '{{ var("tenant_currency") }}' as is_tenant_currency
+    coalesce(currency, '') = '{{ var("tenant_currency") }}' as is_tenant_currency
 from {{ lake_events([]) }}

@@ -3,8 +3,7 @@ select
     tenant_id,
     event_date,
     app_id,
-    ifNull(source, '') as source,
-    ifNull(campaign, '') as campaign,
+    coalesce(source, '') as source,
+    coalesce(campaign, '') as campaign,
     assumeNotNull(spend_micros) as spend_micros
-from {{ lake_events(['ad_spend']) }}
-    and currency = '{{ var("tenant_currency") }}'
+from {{ lake_events(['ad_spend'], only="currency = '" ~ var("tenant_currency") ~ "'") }}

@@ -9,6 +9,6 @@ select
     device_id,
     click_id,
     referrer_click_id,
-    ifNull(platform, '') as platform,
-    ifNull(country, '') as country
+    coalesce(platform, '') as platform,
+    coalesce(country, '') as country
 from {{ lake_events(['install']) }}

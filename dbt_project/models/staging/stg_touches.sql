@@ -10,9 +10,9 @@ select
     received_at as ingested_at,
     device_id,
     click_id,
-    ifNull(source, '') as source,
-    ifNull(medium, '') as medium,
-    ifNull(campaign, '') as campaign,
-    ifNull(adgroup, '') as adgroup,
-    ifNull(creative, '') as creative
+    coalesce(source, '') as source,
+    coalesce(medium, '') as medium,
+    coalesce(campaign, '') as campaign,
+    coalesce(adgroup, '') as adgroup,
+    coalesce(creative, '') as creative
 from {{ lake_events(['click', 'impression'], days_before=var('lookback_days')) }}

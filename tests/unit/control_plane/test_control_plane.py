@@ -350,7 +350,9 @@ def test_health_metrics_and_trace_context_are_there(server: Server) -> None:
         assert server.anyone.get(path).json() == {"status": "ok"}
     server.tenant("sieben")
     server.admin.get("/v1/tenants/sieben")
-    text = server.anyone.get("/metrics").text
+    _problem(server.admin.get("/metrics"), 401)  # the admin token is for people
+    scraper = {"Authorization": f"Bearer {server.settings.scrape_token()}"}
+    text = server.anyone.get("/metrics", headers=scraper).text
     assert 'unmogrowp_http_responses_total{method="GET",route="/v1/tenants/{tenant_id}",status="200"}' in text
     assert 'unmogrowp_tenants{state="deleted"} 0.0' in text
     assert "sieben" not in text
@@ -373,6 +375,7 @@ def test_production_does_not_start_on_one_shared_token(tmp_path: Path) -> None:
         warehouse="s3://lake",
         clickhouse_url="http://127.0.0.1:1",
         keyring='{"k1": "x"}',
+        metrics_token="x",
     )
     with pytest.raises(SettingsError, match="OIDC"):
         create_app(settings, Registry(settings.registry_url))

@@ -37,6 +37,7 @@ class Service:
     keys: dict[str, str]
     frame: pl.DataFrame
     training: TrainingSet
+    scrape_token: str
 
     def post(self, body: object, key: str | None = "t1", **headers: str) -> httpx.Response:
         if key is not None:
@@ -67,7 +68,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     training = TrainingSet("t1", frame, (FIRST_DAY,), HORIZON_DAYS, "USD", 1)
     trained(models, training)
     with served(create_app(settings, registry, models, champion_refresh_s=0.0)) as url:
-        yield Service(url, models, registry, keys, frame, training)
+        yield Service(url, models, registry, keys, frame, training, settings.scrape_token())
     registry.close()
 
 
@@ -189,9 +190,12 @@ def test_health_metrics_and_traceparent(service: Service) -> None:
         assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
         assert answer.headers["traceparent"] == trace
     service.post(request_of(service.frame.head(3)))
-    metrics = httpx.get(f"{service.url}/metrics", trust_env=False).text
+    scrape = {"Authorization": f"Bearer {service.scrape_token}"}
+    metrics = httpx.get(f"{service.url}/metrics", headers=scrape, trust_env=False).text
     assert 'route="/v1/score/ltv"' in metrics
     assert service.keys["t1"] not in metrics
+    tenants_key = {"Authorization": f"Bearer {service.keys['t1']}"}
+    assert httpx.get(f"{service.url}/metrics", headers=tenants_key, trust_env=False).status_code == 401
     assert (
         httpx.get(f"{service.url}/nowhere", trust_env=False).headers["content-type"]
         == "application/problem+json"

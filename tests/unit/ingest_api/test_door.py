@@ -187,7 +187,9 @@ def test_metrics_count_events_by_tenant_and_hold_no_other_id(door: RunningDoor) 
         json=founding_event(tenantId=OTHER_TENANT),
     )
     assert other.status_code == 202
-    text = door.client.get("/metrics").text
+    assert_problem(door.client.get("/metrics"), 401, "unauthorized")  # a write token reads no counters
+    scraper = {"Authorization": f"Bearer {door.settings.scrape_token()}"}
+    text = door.client.get("/metrics", headers=scraper).text
     assert 'unmogrowp_ingest_events_total{outcome="accepted",tenant_id="t123"} 1.0' in text
     assert 'unmogrowp_ingest_events_total{outcome="quarantined",tenant_id="t123"} 1.0' in text
     assert 'unmogrowp_ingest_events_total{outcome="accepted",tenant_id="t456"} 1.0' in text

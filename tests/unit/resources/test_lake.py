@@ -1,78 +1,19 @@
-"""The lake on local files: exactly-once appends, slice replacement, the change feed."""
+"""The lake's behaviour, the same on every backend: exactly-once appends, slice replacement, the change feed."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-import threading
+from contextlib import closing
+from pathlib import Path
 
-import polars as pl
-import pyarrow as pa
 import pytest
 
 from resources.errors import CommitConflictError, MixedTenantsError
 from resources.lake import Lake, slices_json
 from resources.settings import Settings
 from schemas import table_schemas
-
-DAY = dt.date(2026, 11, 1)
-NEXT = DAY + dt.timedelta(days=1)
-NOON = dt.datetime(2026, 11, 1, 12, tzinfo=dt.UTC)
-
-
-@pytest.fixture
-def lake(settings: Settings) -> Lake:
-    lake = Lake(settings)
-    lake.ensure_tables()
-    return lake
-
-
-def score_rows(tenant: str = "t1", dates: tuple[dt.date, ...] = (DAY,), score: float = 1.0) -> pl.DataFrame:
-    return pl.DataFrame(
-        [
-            {
-                "tenant_id": tenant,
-                "as_of": day,
-                "model_name": "ltv",
-                "model_version": "1",
-                "app_id": "app",
-                "user_id": f"u{n}",
-                "score": score,
-                "horizon_days": 3,
-            }
-            for day in dates
-            for n in (2, 1)
-        ]
-    )
-
-
-def raw_rows(lake: Lake, ids: list[str], seq: int = 0) -> pa.Table:
-    rows = [
-        {
-            "tenant_id": "t1",
-            "received_at": NOON,
-            "land_seq": seq + n,
-            "event_id": event_id,
-            "event_type": "click",
-            "event_time": NOON,
-            "event_date": DAY,
-            "schema_version": "v1",
-            "body": "{}",
-        }
-        for n, event_id in enumerate(ids)
-    ]
-    return pa.Table.from_pylist(rows, schema=lake.arrow_schema("raw.events"))
-
-
-def append(lake: Lake, ids: list[str], offset: str, expected: str | None) -> int:
-    key = "unmogrowp.offset.w0"
-    return lake.append_with_offsets(
-        "raw.events",
-        raw_rows(lake, ids),
-        offsets={key: offset},
-        expected_offsets={key: expected} if expected else {},
-        summary={"unmogrowp.slices": slices_json({"t1": [DAY]})},
-    )
+from tests.support.lake_rows import DAY, NEXT, append, score_rows
 
 
 def test_every_contract_has_its_table_with_the_declared_columns(lake: Lake) -> None:
@@ -95,6 +36,7 @@ def test_replacing_one_slice_leaves_other_dates_and_tenants(lake: Lake) -> None:
     )
     lake.replace_slices("ml.scores", score_rows("t2"), tenant_id="t2", dates=[DAY], run_id="r")
     lake.replace_slice("ml.scores", score_rows(score=9.0), tenant_id="t1", date=DAY, run_id="r")
+    assert lake.slice_dates("ml.scores", "t1") == [DAY, NEXT]
     assert lake.read_slices("ml.scores", "t1", [DAY])["score"].to_list() == [9.0, 9.0]
     assert lake.read_slices("ml.scores", "t1", [NEXT])["score"].to_list() == [1.0, 1.0]
     assert lake.read_slices("ml.scores", "t2", [DAY])["score"].to_list() == [1.0, 1.0]
@@ -130,29 +72,6 @@ def test_a_zombie_that_appends_from_an_old_offset_is_refused(lake: Lake) -> None
     assert lake.read("raw.events", "tenant_id = 't1'").height == 1
 
 
-def test_of_two_landers_racing_from_one_offset_exactly_one_commits(settings: Settings, lake: Lake) -> None:
-    outcomes: list[str] = []
-    barrier = threading.Barrier(2)
-
-    def land() -> None:
-        own = Lake(settings)
-        own.table("raw.events")
-        barrier.wait()
-        try:
-            append(own, ["a"], "7", None)
-            outcomes.append("landed")
-        except CommitConflictError:
-            outcomes.append("refused")
-
-    threads = [threading.Thread(target=land) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(outcomes) == ["landed", "refused"]
-    assert lake.read("raw.events", "tenant_id = 't1'").height == 1
-
-
 def test_the_change_feed_gives_snapshots_after_the_cursor_oldest_first(lake: Lake) -> None:
     first = append(lake, ["a"], "1", None)
     second = append(lake, ["b"], "2", "1")
@@ -173,12 +92,22 @@ def test_the_change_feed_says_when_its_cursor_has_expired(lake: Lake) -> None:
     assert lake.offsets("raw.events") == {"unmogrowp.offset.w0": "3"}
 
 
-def test_clickhouse_reads_a_pinned_metadata_file(lake: Lake) -> None:
+def test_clickhouse_reads_a_pinned_metadata_file(lake: Lake, lake_settings: Settings) -> None:
     lake.replace_slice("ml.scores", score_rows(), tenant_id="t1", date=DAY, run_id="r")
-    source = lake.clickhouse_source("ml.scores")
-    assert source.startswith("icebergLocal('/")
-    assert "iceberg_metadata_file_path = 'metadata/" in source
-    assert "://" not in source
+    warehouse = lake_settings.lake_warehouse
+    expected = f"icebergLocal('{warehouse}/ml/scores'"
+    if warehouse.startswith("s3://"):
+        expected = f"icebergS3('{lake_settings.s3_endpoint}/{warehouse.removeprefix('s3://')}/ml/scores'"
+    pinned = lake.metadata_location("ml.scores").rpartition("/")[2]
+    assert lake.clickhouse_source("ml.scores") == (
+        f"{expected}, SETTINGS iceberg_metadata_file_path = 'metadata/{pinned}')"
+    )
+
+
+def test_a_quote_in_the_warehouses_path_stays_inside_the_sql_literal(tmp_path: Path) -> None:
+    with closing(Lake(Settings(home=tmp_path / "growth's"))) as lake:
+        lake.ensure_tables()
+        assert lake.clickhouse_source("ml.scores").startswith(f"icebergLocal('{tmp_path}/growth\\'s/")
 
 
 def test_slices_are_written_sorted_and_once() -> None:

@@ -68,10 +68,12 @@ def test_unknown_api_paths_are_problems_and_files_outside_the_page_are_not_serve
 
 
 def test_metrics_carry_the_tenant(plane: PlaneProcess) -> None:
-    with plane.client() as client:
+    with plane.client(Authorization=f"Bearer {SERVICE_TOKEN}") as client:
         client.get("/health")
         lines = [line for line in client.get("/metrics").text.splitlines() if not line.startswith("#")]
     assert lines and all('tenant_id="t123"' in line for line in lines)
+    with plane.client() as nobody:
+        assert nobody.get("/metrics").status_code == 401  # they tell how much business the tenant does
 
 
 def test_the_released_openapi_is_the_applications(tmp_path: Path) -> None:

@@ -1,0 +1,153 @@
+"""The main job, end to end: the demo's numbers agree on both sides of every step, late data included."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Page
+
+from cli.sending import ingest_token
+from resources.registry import Registry
+from tests.e2e.stack import Stack
+
+TENANTS = ("t1", "t2")
+
+
+def test_every_event_sent_is_clean_a_duplicate_or_quarantined(stack: Stack) -> None:
+    for tenant in stack.report["tenants"]:
+        assert tenant["sent"] == tenant["clean"] + tenant["duplicates"] + tenant["quarantined"]
+        assert tenant["duplicates"] > 0
+        assert tenant["quarantined"] > 0
+
+
+def test_attribution_finds_the_touch_that_really_caused_each_install(stack: Stack) -> None:
+    accuracy = stack.report["attribution"]
+    assert accuracy["installs"] == accuracy["decided"] > 500
+    assert accuracy["deterministic_precision"] >= 0.999
+    assert accuracy["deterministic_recall"] >= 0.995
+    assert accuracy["organic_recall"] >= 0.99
+
+
+def test_every_tenants_champion_beats_the_mean_on_rows_it_has_not_seen(stack: Stack) -> None:
+    for metrics in stack.report["ltv"].values():
+        assert metrics["crossfit_model_tweedie_deviance"] < metrics["crossfit_mean_tweedie_deviance"]
+        assert metrics["crossfit_model_normalised_gini"] > 0.2
+
+
+def test_exports_and_planes_hold_the_same_rows_and_the_dashboard_shows_the_marts_numbers(
+    stack: Stack,
+) -> None:
+    assert stack.report["ok"], stack.report["failures"]
+    for tenant in stack.report["tenants"]:
+        assert tenant["export_rows"] == tenant["tenant_rows"]
+        assert all(tenant["export_rows"].values())
+        for key, value in tenant["mart_totals"].items():
+            assert tenant["dashboard"]["totals"][key] == value
+
+
+def test_a_person_signs_in_and_reads_the_same_numbers_as_the_api(stack: Stack, page: Page) -> None:
+    session = stack.plane("t1")
+    page.goto(str(session.base_url))
+    page.get_by_label("User").fill("admin")
+    password = stack.settings.tenants_dir / "t1" / "initial_admin_password"
+    page.get_by_label("Password").fill(password.read_text().strip())
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_test_id("period-30d").click()
+    page.wait_for_selector('[data-testid="kpi-installs"]')
+    stats = session.get("/api/v1/dashboard/stats?period=30d").json()
+    page.wait_for_function(
+        "([id, value]) => document.querySelector(id)?.dataset.value === value",
+        arg=['[data-testid="kpi-installs"]', str(stats["totals"]["installs"])],
+    )
+    for tile, key in (("revenue", "revenueMicros"), ("spend", "spendMicros"), ("events", "events")):
+        shown = page.get_by_test_id(f"kpi-{tile}").get_attribute("data-value")
+        assert shown == str(stats["totals"][key])
+
+
+def send(stack: Stack, *events: dict[str, Any]) -> None:
+    token = ingest_token(stack.settings, Registry(stack.settings.registry_url), events[0]["tenantId"])
+    answer = httpx.post(
+        f"http://127.0.0.1:{stack.settings.ingest_port}/v1/events/batch",
+        json=list(events),
+        headers={"Authorization": f"Bearer {token}", "X-Tenant-ID": events[0]["tenantId"]},
+    )
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["accepted"] == len(events)
+
+
+def slices(run: Any) -> tuple[str, str, str]:
+    start, end = (
+        run.tags["dagster/asset_partition_range_start"],
+        run.tags["dagster/asset_partition_range_end"],
+    )
+    return run.job, start, end
+
+
+def test_a_late_event_rematerialises_its_slice_and_no_other(stack: Stack) -> None:
+    old = dt.datetime.now(dt.UTC) - dt.timedelta(days=6)
+    before = stack.mart("kpi_daily", "t1")
+    late = {
+        "eventId": str(uuid.uuid4()),
+        "tenantId": "t1",
+        "eventType": "session",
+        "timestamp": old.isoformat(),
+        "deviceId": "late-device",
+        "appId": "late.app",
+    }
+    runs = stack.runs_of(lambda: send(stack, late))
+    day = old.date().isoformat()
+    assert [slices(run) for run in runs if run.job != "train_job"] == [
+        ("slice_job", f"{day}|t1", f"{day}|t1")
+    ]
+    after = stack.mart("kpi_daily", "t1")
+    changed = after.join(before, on=after.columns, how="anti")
+    assert changed["event_date"].to_list() == [old.date()]
+    assert after["events"].sum() == before["events"].sum() + 1
+
+
+def test_a_partition_launched_by_hand_materialises(stack: Stack) -> None:
+    day = (dt.datetime.now(dt.UTC) - dt.timedelta(days=2)).date().isoformat()
+    before = stack.mart("installs", "t2")
+    tags = {"dagster/partition": f"{day}|t2", "dagster/partition/date": day, "dagster/partition/tenant": "t2"}
+    runs = stack.runs_of(lambda: stack.dagster.launch("slice_job", tags))
+    assert [run.status for run in runs] == ["SUCCESS"]
+    assert stack.mart("installs", "t2").equals(before)
+
+
+def test_backfill_and_status_commands_answer_in_json(stack: Stack) -> None:
+    day = (dt.datetime.now(dt.UTC) - dt.timedelta(days=3)).date().isoformat()
+    backfill = stack.command("backfill", "--tenant", "t1", "--from", day, "--to", day, "--select", "publish")
+    assert backfill["ok"]
+    assert len(backfill["runs"]) == 1
+    status = stack.command("status")
+    assert all(service["ready"] for service in status["services"].values())
+    assert {tenant["tenant_id"] for tenant in status["tenants"]} >= set(TENANTS)
+    count = stack.command("sql", "SELECT count() AS n FROM marts.installs")["rows"][0]["n"]
+    assert (
+        count
+        == stack.command("lake", "SELECT count(*) AS n FROM clean.events WHERE event_type = 'install'")[
+            "rows"
+        ][0]["n"]
+    )
+
+
+def test_commands_fail_with_one_sentence_and_exit_code_1(stack: Stack) -> None:
+    error = stack.command("tenant", "show", "nobody", ok=False)["error"]
+    assert "nobody" in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("tenant", TENANTS)
+def test_a_tenants_page_and_api_show_nothing_of_another(stack: Stack, tenant: str) -> None:
+    (other,) = set(TENANTS) - {tenant}
+    others = set(stack.mart("installs", other)["install_id"].to_list())
+    session = stack.plane(tenant)
+    held = session.get("/api/v1/marts/installs?limit=10000").json()["rows"]
+    assert {row["tenant_id"] for row in held} == {tenant}
+    assert not others & {row["install_id"] for row in held}
+    foreign = httpx.get(f"{session.base_url}/api/v1/marts/installs", headers=dict(stack.plane(other).headers))
+    assert foreign.status_code in (401, 403)
