@@ -38,8 +38,8 @@ lint: .venv/.current ## ruff, mypy strict, import-linter, sqlfluff
 	.venv/bin/ruff check --quiet .
 	.venv/bin/ruff format --check --quiet .
 	.venv/bin/mypy --no-error-summary
-	.venv/bin/lint-imports --no-cache > /tmp/unmogrowp-lint-imports.$$$$ || { cat /tmp/unmogrowp-lint-imports.$$$$; exit 1; }
-	.venv/bin/sqlfluff lint --processes 2 --nofail-on-warnings dbt_project/models
+	.venv/bin/lint-imports --no-cache
+	.venv/bin/sqlfluff lint --processes 2 dbt_project/models
 
 fmt: .venv/.current
 	.venv/bin/ruff check --quiet --fix . ; .venv/bin/ruff format --quiet .
