@@ -27,7 +27,7 @@ from resources.plane_files import (
     write_private,
 )
 from resources.plane_probe import ask_health, free_port, wait_until
-from resources.registry import Registry
+from resources.registry import Registry, Tenant
 from resources.registry.keys import new_key
 from resources.settings import APPLICATION_ROOT, Settings
 
@@ -94,7 +94,7 @@ class LocalTenantDriver:
         for directory in (files.tenants_dir, files.directory, files.home):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         described = self._reserve_port(files)
-        env = self._complete_env(files, described.port, tenant.currency)
+        env = self._complete_env(files, described.port, tenant)
         write_private(
             files.global_credentials,
             json.dumps(
@@ -230,7 +230,7 @@ class LocalTenantDriver:
             files.write_description(described)
             return described
 
-    def _complete_env(self, files: PlaneFiles, port: int, currency: str) -> dict[str, str]:
+    def _complete_env(self, files: PlaneFiles, port: int, tenant: Tenant) -> dict[str, str]:
         """`plane.env` with everything in it; secrets that are there already stay as they are.
 
         A key is written to the file before the registry hears of it, so a crash in between leaves no key
@@ -242,7 +242,8 @@ class LocalTenantDriver:
             "HOME": str(files.home),
             "BIND_HOST": self._settings.bind_host,
             "PORT": str(port),
-            "CURRENCY": currency,
+            "CURRENCY": tenant.currency,
+            **plan_profile(tenant.plan),
             "INGEST_URL": f"http://127.0.0.1:{self._settings.ingest_port}",
             "INGEST_TOKEN": old.get("INGEST_TOKEN") or new_key("ingest"),
             "SERVICE_TOKEN": old.get("SERVICE_TOKEN") or new_key("service"),
@@ -256,6 +257,12 @@ class LocalTenantDriver:
                 env[name] = new_key(kind)  # the old one was revoked
                 files.write_env(env)
         return env
+
+
+def plan_profile(plan: str) -> dict[str, str]:
+    """A plan's limits as settings of the plane (`tenant_templates/profiles/<plan>.json`; bytes)."""
+    limits = json.loads((APPLICATION_ROOT / "tenant_templates" / "profiles" / f"{plan}.json").read_text())
+    return {name.upper(): str(value) for name, value in limits.items()}
 
 
 def _first_admin_hash(files: PlaneFiles) -> str:

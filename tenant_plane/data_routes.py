@@ -195,9 +195,10 @@ def _parsed_scores(body: bytes, tenant_id: str) -> ScorePush:
         raise AuthorizationError(
             f"the pushed scores name another tenant than {tenant_id}: nothing was stored"
         )
-    if len({item.user_id for item in scores.items}) != len(scores.items):
+    # a user of two of the tenant's apps has a score in each
+    if len({(item.user_id, repr(item.features.get("app_id"))) for item in scores.items}) != len(scores.items):
         raise ContractError(
-            f"scores pushed to tenant {tenant_id}: a userId is there twice: send one score each"
+            f"scores pushed to tenant {tenant_id}: a userId is there twice for one app: send one score each"
         )
     return scores
 

@@ -55,6 +55,7 @@ def stack_environment(settings: Settings) -> dict[str, str]:
         "DAGSTER_HOME": str(settings.dagster_home),
         "DAGSTER_DISABLE_TELEMETRY": "yes",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven more processes of 230 MB that nothing here uses
         "PYTHONUNBUFFERED": "1",
     }
     environment = child_environment(**values)

@@ -28,9 +28,9 @@ from resources.embedded.tenant_supervisor import (
 )
 from resources.errors import ContractError, ServiceUnavailableError, TenantNotFoundError
 from resources.plane_files import PlaneFiles, is_running, planes_in
-from resources.registry import Registry, TenantState, digest_of, key_id_of
-from resources.settings import APPLICATION_ROOT, Settings, child_environment
-from resources.tenant_driver import LocalTenantDriver
+from resources.registry import Plan, Registry, TenantState, digest_of, key_id_of
+from resources.settings import APPLICATION_ROOT, Settings, TenantPlaneSettings, child_environment
+from resources.tenant_driver import LocalTenantDriver, plan_profile
 
 MARKER = "global-plane-secret-that-no-tenant-may-see"
 
@@ -350,3 +350,23 @@ def test_a_terminated_supervisor_ends_its_planes_and_a_removed_directory_ends_it
     finally:
         supervisor.kill()
         supervisor.communicate()
+
+
+@pytest.mark.parametrize("plan", list(Plan))
+def test_every_plan_has_a_profile_of_settings_that_the_plane_knows(plan: Plan) -> None:
+    limits = plan_profile(plan)
+    assert set(limits) <= {name.upper() for name in TenantPlaneSettings.model_fields}
+    assert all(int(value) > 0 for value in limits.values())
+
+
+def test_a_plan_with_more_room_gives_the_plane_more_room(
+    opened: tuple[Settings, Registry, LocalTenantDriver],
+) -> None:
+    settings, registry, driver = opened
+    for tenant_id, plan in (("small", "starter"), ("large", "enterprise")):
+        registry.request(tenant_id, plan, "test", currency="EUR")
+        registry.transition(tenant_id, TenantState.PROVISIONING, actor="test")
+        driver.render(tenant_id)
+    small, large = (PlaneFiles(settings.tenants_dir, name).read_env() for name in ("small", "large"))
+    assert int(small["RELAY_BUDGET_BYTES"]) < int(large["RELAY_BUDGET_BYTES"])
+    assert small["CURRENCY"] == "EUR"

@@ -191,6 +191,12 @@ def test_scores_are_replaced_and_read_highest_first(plane: PlaneProcess) -> None
     assert (page["total"], page["nextOffset"], page["model"]) == (5, 3, "ltv")
 
 
+def test_a_user_of_two_apps_has_a_score_in_each(plane: PlaneProcess) -> None:
+    items = [{"userId": "u", "score": 1, "features": {"app_id": app}} for app in ("chess", "cards")]
+    answer = plane.push("POST", "/api/v1/ml/scores", scores(items))
+    assert (answer.status_code, answer.json()["rows"]) == (200, 2)
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
