@@ -3,10 +3,11 @@
 `landed_slices`: landed snapshots → `slice_job`. Failure modes: the lake cannot be read → the tick fails and
 the cursor stays, so nothing is missed; the cursor's snapshot has expired → every slice of the table is asked
 for; a tenant is not active yet or has a run in flight → its slices wait in the cursor; a date before
-START_DATE is no partition → it is reported and dropped (its rows stay in raw.events).
+START_DATE is no partition → it is left out (its rows stay in raw.events).
 
-`reopened_slices`: a clean run that changed inputs of later conversions → `marts_job` for those dates.
-Failure modes: the daemon restarts between request and cursor → the run key keeps the request from running twice.
+`reopened_slices`: a commit to clean.events that changed inputs of later conversions → `marts_job` for those
+dates, once no run of the tenant is in flight (the marts of the changed slice come first). Failure modes: as above;
+the dates are in the commit's summary, so a run that dies after it loses none.
 
 `champion_published`: a new champion model → `publish_job` re-scores and exports what features exist.
 
@@ -14,7 +15,6 @@ Failure modes: the daemon restarts between request and cursor → the run key ke
 """
 
 import datetime as dt
-import json
 
 import dagster as dg
 from dagster import ResourceParam
@@ -29,7 +29,7 @@ from assets.partitions import (
     slice_key,
 )
 from assets.pending_slices import LandingCursor, all_slices, due_slices, note_changes
-from resources.lake import Lake, iter_slices
+from resources.lake import REOPENED_KEY, Lake, iter_slices, slices_of
 from resources.registry import Registry, TenantState
 from resources.settings import Settings
 
@@ -137,19 +137,26 @@ def reopened_slices_sensor(settings: Settings) -> dg.SensorDefinition:
         minimum_interval_seconds=settings.sensor_interval_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
-    def reopened_slices(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        records = new_materializations(context, "clean_events")
-        requests: list[dg.RunRequest] = []
-        seen: set[str] = set()
-        for record in records:
-            materialization = record.asset_materialization
-            if materialization is None or record.run_id in seen:
-                continue
-            seen.add(record.run_id)  # a range run reports once per partition, with the same metadata
-            dates = [dt.date.fromisoformat(day) for day in _json_metadata(materialization, "reopened_dates")]
-            tenant_id = str(materialization.partition).split("|")[1]
-            requests += requests_for(tenant_id, dates, record.run_id, MARTS_JOB.name)
-        return dg.SensorResult(run_requests=requests, cursor=_advanced(context.cursor, records))
+    def reopened_slices(
+        context: dg.SensorEvaluationContext, lake: ResourceParam[Lake], registry: ResourceParam[Registry]
+    ) -> dg.SensorResult:
+        now = dt.datetime.now(dt.UTC)
+        cursor = LandingCursor.loads(context.cursor)
+        changes, unbroken = lake.changes_since("clean.events", cursor.snapshot_id)
+        reopened = [slices_of(change.summary.get(REOPENED_KEY, "{}")) for change in changes]
+        if not unbroken:
+            reopened = [all_slices(lake)]
+        cursor = note_changes(
+            cursor, reopened, changes[-1].snapshot_id if changes else cursor.snapshot_id, now
+        )
+        ready = active_tenants(registry) - busy_tenants(context.instance)
+        due, cursor = due_slices(cursor, ready, now, quiet_s=0.0, max_delay_s=0.0)
+        requests = [
+            request
+            for tenant, dates in due.items()
+            for request in requests_for(tenant, dates, f"{cursor.snapshot_id}", MARTS_JOB.name)
+        ]
+        return dg.SensorResult(run_requests=requests, cursor=cursor.dumps())
 
     return reopened_slices
 
@@ -217,11 +224,6 @@ def new_materializations(context: dg.SensorEvaluationContext, asset: str) -> lis
 
 def _advanced(cursor: str | None, records: list[dg.EventLogRecord]) -> str | None:
     return str(records[-1].storage_id) if records else cursor
-
-
-def _json_metadata(materialization: dg.AssetMaterialization, key: str) -> list[str]:
-    value = materialization.metadata.get(key)
-    return json.loads(json.dumps(value.value)) if value is not None else []
 
 
 def _flag_metadata(materialization: dg.AssetMaterialization, key: str) -> bool:

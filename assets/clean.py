@@ -13,9 +13,9 @@ import polars as pl
 from dagster import ResourceParam
 
 from assets.event_columns import body_structure, typed_select
-from assets.partitions import TENANT_DAY, run_slices
+from assets.partitions import TENANT_DAY, RunSlices, run_slices
 from assets.reopening import reopened_dates
-from resources.lake import Lake
+from resources.lake import RAW_SNAPSHOT_KEY, REOPENED_KEY, Lake, current_snapshot_id, slices_json
 from resources.lake_filters import all_of, at_least, below, equals, is_in
 from resources.settings import Settings
 
@@ -42,32 +42,53 @@ def clean_events(
     context: dg.AssetExecutionContext, lake: ResourceParam[Lake], settings: ResourceParam[Settings]
 ) -> dg.MaterializeResult[None]:
     """Rows per type, duplicates left out, and the later dates whose conversions this change reopens."""
-    slices = run_slices(context)
+    return rebuild(lake, run_slices(context), settings.late_days, context.run.run_id)
+
+
+def rebuild(lake: Lake, slices: RunSlices, late_days: int, run_id: str) -> dg.MaterializeResult[None]:
+    """Make the slices again from one snapshot of raw.events.
+
+    The commit's summary says which snapshot that was (the ledger check counts the same one) and which later
+    dates it reopens: both are as durable as the rows, whatever happens to the run afterwards.
+
+    Raises:
+        CommitConflictError: another run wrote these slices since this one began; run it again.
+    """
+    since, raw_snapshot = lake.table("clean.events"), current_snapshot_id(lake.table("raw.events"))
     before = lake.read_slices("clean.events", slices.tenant_id, slices.dates)
-    raw, ids = read_raw(lake, slices.tenant_id, slices.dates, settings.late_days)
+    raw, ids = read_raw(lake, slices.tenant_id, slices.dates, late_days, raw_snapshot)
     clean = clean_slices(raw, ids, slices.dates)
+    reopened = reopened_dates(lake, slices, before, clean.events)
+    summary = {
+        RAW_SNAPSHOT_KEY: str(raw_snapshot or ""),
+        REOPENED_KEY: slices_json({slices.tenant_id: reopened}),
+    }
     snapshot_id = lake.replace_slices(
         "clean.events",
         clean.events,
         tenant_id=slices.tenant_id,
         dates=slices.dates,
-        run_id=context.run.run_id,
+        run_id=run_id,
+        summary=summary,
+        since=since,
     )
-    reopened = reopened_dates(lake, slices, before, clean.events)
     return dg.MaterializeResult(metadata=clean_metadata(clean, snapshot_id, reopened))
 
 
 def read_raw(
-    lake: Lake, tenant_id: str, dates: Sequence[dt.date], late_days: int
+    lake: Lake, tenant_id: str, dates: Sequence[dt.date], late_days: int, snapshot_id: int | None
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Raw rows of (tenant, dates), and (event_id, event_date, land_seq) of every delivery that could repeat one.
+
+    Both from the same snapshot of raw.events, so that an event landing in between is in neither.
 
     An event is accepted for `late_days`, so its deliveries and repeats lie within that many days of its date.
     """
     margin = dt.timedelta(days=late_days + 1)
     nearby = received_between(tenant_id, min(dates) - margin, max(dates) + margin + dt.timedelta(days=1))
     in_slices = all_of(nearby, is_in("event_date", dates))
-    return lake.read("raw.events", in_slices), lake.read("raw.events", nearby, ID_COLUMNS)
+    rows = lake.read("raw.events", in_slices, snapshot_id=snapshot_id)
+    return rows, lake.read("raw.events", nearby, ID_COLUMNS, snapshot_id)
 
 
 def received_between(tenant_id: str, first: dt.date, end: dt.date) -> str:

@@ -51,6 +51,8 @@ class Batch:
         try:
             accepted, rejected = self._split(record)
             rows = [self._event_row(tenant, record, event) for event in accepted]
+        except MemoryError:
+            raise  # says nothing about the record; the next attempt may have room
         except Exception:
             logger.exception("tenant %s: record %s of %s does not land", record.tenant_id, position, writer)
             rows = []

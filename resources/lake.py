@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 OFFSET_PREFIX = "unmogrowp.offset."
 SLICES_KEY = "unmogrowp.slices"
 RUN_ID_KEY = "unmogrowp.run_id"
+RAW_SNAPSHOT_KEY = "unmogrowp.raw_snapshot"
+REOPENED_KEY = "unmogrowp.reopened"
 
 
 @dataclass(frozen=True)
@@ -127,8 +129,20 @@ class Lake:
         tenant_id: str,
         dates: Sequence[dt.date],
         run_id: str,
+        summary: Mapping[str, str] | None = None,
+        since: Table | None = None,
     ) -> int:
         """Make `rows` the whole content of (tenant, dates), in one commit; an emptied slice becomes empty.
+
+        Args:
+            name: the table.
+            rows: the slices' rows, any order.
+            tenant_id: the one tenant.
+            dates: the slices.
+            run_id: kept in the snapshot's summary.
+            summary: more for the snapshot's summary.
+            since: the table as it was loaded before the rows were computed; a commit to the same slices since
+                then is a conflict, instead of being overwritten by older knowledge.
 
         Returns:
             The new snapshot's id.
@@ -139,13 +153,13 @@ class Lake:
         """
         arrow = self._conformed(name, rows)
         self._assert_inside(name, arrow, tenant_id, dates)
-        table = self.table(name)
-        summary = {RUN_ID_KEY: run_id, SLICES_KEY: slices_json({tenant_id: dates})}
+        table = since or self.table(name)
+        told = {**(summary or {}), RUN_ID_KEY: run_id, SLICES_KEY: slices_json({tenant_id: dates})}
         try:
             table.overwrite(
                 self._sorted(name, arrow),
                 overwrite_filter=self._slice_filter(name, tenant_id, dates),
-                snapshot_properties=summary,
+                snapshot_properties=told,
             )
         except (CommitFailedException, ValidationException) as error:
             raise CommitConflictError(
@@ -181,12 +195,22 @@ class Lake:
         ]
         return sorted(dates)
 
-    def read(self, name: str, row_filter: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """Rows that match (see `resources.lake_filters`), as polars; `columns` keeps only those."""
+    def read(
+        self,
+        name: str,
+        row_filter: str,
+        columns: Sequence[str] | None = None,
+        snapshot_id: int | None = None,
+    ) -> pl.DataFrame:
+        """Rows that match (see `resources.lake_filters`), as polars; `columns` keeps only those.
+
+        `snapshot_id` reads the table as it was then; without it, as it is.
+        """
         import polars as pl  # noqa: PLC0415 - 0.4 CPU s of import, wanted only where rows are read
 
         fields = tuple(columns) if columns else ("*",)
-        arrow = self.table(name).scan(row_filter=row_filter, selected_fields=fields).to_arrow()
+        scan = self.table(name).scan(row_filter=row_filter, selected_fields=fields, snapshot_id=snapshot_id)
+        arrow = scan.to_arrow()
         frame = pl.from_arrow(arrow)
         assert isinstance(frame, pl.DataFrame)  # noqa: S101 - narrows from_arrow's union
         return frame.select(columns) if columns else frame
@@ -210,10 +234,6 @@ class Lake:
             changes.append(_change(snapshot))
             next_id = snapshot.parent_snapshot_id
         return changes[::-1], next_id == snapshot_id
-
-    def metadata_location(self, name: str) -> str:
-        """Location of the table's newest metadata file: pins a reader to this snapshot."""
-        return self.table(name).metadata_location
 
     def clickhouse_source(self, name: str) -> str:
         """The ClickHouse table expression that reads this table at its newest snapshot.
@@ -280,12 +300,16 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
+def slices_of(text: str) -> dict[str, tuple[dt.date, ...]]:
+    """What `slices_json` wrote."""
+    return {
+        tenant: tuple(dt.date.fromisoformat(day) for day in days) for tenant, days in json.loads(text).items()
+    }
+
+
 def _change(snapshot: Any) -> SnapshotChange:
     summary = dict(snapshot.summary.additional_properties) if snapshot.summary else {}
-    slices = {
-        tenant: tuple(dt.date.fromisoformat(day) for day in days)
-        for tenant, days in json.loads(summary.get(SLICES_KEY, "{}")).items()
-    }
+    slices = slices_of(summary.get(SLICES_KEY, "{}"))
     committed_at = dt.datetime.fromtimestamp(snapshot.timestamp_ms / 1000, tz=dt.UTC)
     return SnapshotChange(snapshot.snapshot_id, committed_at, slices, summary)
 

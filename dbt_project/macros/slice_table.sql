@@ -10,7 +10,6 @@
 {% materialization slice_table, adapter='clickhouse' %}
 
   {%- set target = this.incorporate(type='table') -%}
-  {%- set existing = load_cached_relation(this) -%}
   {%- set tenant = var('tenant_id') -%}
   {%- set side = target.incorporate(path={'identifier': target.identifier ~ '__slice_' ~ tenant}) -%}
   {%- set in_slice -%}
@@ -23,12 +22,10 @@
 
   {{ run_hooks(pre_hooks) }}
 
-  {% if existing is none %}
-    {{ slice_table_create_empty(target, sql) }}
-  {% endif %}
-
   {% call statement('drop_leftover') %} drop table if exists {{ side }} {% endcall %}
-  {{ slice_table_create_empty(side, sql) }}
+  {{ clickhouse__create_empty_table(false, side, sql, config.get('contract').enforced, 'create_side') }}
+  {# two tenants' first runs may come here at once: the mart is whichever side table was first #}
+  {% call statement('create_target') %} create table if not exists {{ target }} as {{ side }} {% endcall %}
   {% call statement('main') %}
     {{ clickhouse__insert_into(side, sql, config.get('contract').enforced) }}
   {% endcall %}
@@ -57,10 +54,6 @@
   {{ run_hooks(post_hooks) }}
   {{ return({'relations': [target]}) }}
 {% endmaterialization %}
-
-{% macro slice_table_create_empty(relation, sql) %}
-  {{ clickhouse__create_empty_table(false, relation, sql, config.get('contract').enforced, 'create_' ~ relation.identifier) }}
-{% endmacro %}
 
 {# Months (YYYYMM numbers) that hold a day of start..end. #}
 {% macro slice_months(start_date, end_date) %}

@@ -12,7 +12,7 @@ import pytest
 from assets.automation import landed_slices_sensor, reopened_slices_sensor, requests_for
 from assets.jobs import MARTS_JOB
 from assets.partitions import RANGE_END_TAG, RANGE_START_TAG, TENANT_TAG
-from resources.lake import Lake, slices_json
+from resources.lake import REOPENED_KEY, Lake, slices_json
 from resources.registry import Registry, TenantState
 from resources.settings import Settings
 
@@ -182,21 +182,30 @@ def test_dates_before_the_first_partition_are_not_asked_for() -> None:
     assert requests_for("t1", [dt.date(2020, 1, 1), DAY], "1") == requests_for("t1", [DAY], "1")
 
 
-def test_a_clean_run_that_reopened_dates_asks_for_their_marts_once(world: World) -> None:
-    @dg.asset(name="clean_events", partitions_def=dg.DynamicPartitionsDefinition(name="keys"))
-    def clean() -> dg.MaterializeResult:  # type: ignore[type-arg]
-        return dg.MaterializeResult(
-            metadata={"reopened_dates": dg.MetadataValue.json([str(day(1)), str(day(2))])}
-        )
+def reopen(world: World, tenant_id: str, *dates: dt.date) -> None:
+    nothing = world.lake.read_slices("clean.events", tenant_id, [DAY])
+    summary = {REOPENED_KEY: slices_json({tenant_id: dates})}
+    world.lake.replace_slices(
+        "clean.events", nothing, tenant_id=tenant_id, dates=[DAY], run_id="r", summary=summary
+    )
 
-    keys = [f"{DAY}|t1", f"{day(3)}|t1"]
-    world.instance.add_dynamic_partitions("keys", keys)
-    tags = {RANGE_START_TAG: keys[0], RANGE_END_TAG: keys[1]}
-    job = dg.Definitions(assets=[clean]).resolve_implicit_global_asset_job_def()
-    assert job.execute_in_process(instance=world.instance, tags=tags).success
+
+def test_a_commit_that_reopened_dates_asks_for_their_marts_once(world: World) -> None:
     world.sensor = reopened_slices_sensor(world.settings)
-    world.cursor = None
+    reopen(world, "t1", day(1), day(2))
     (request,) = world.tick().run_requests
     assert asked(request) == ("t1", str(day(1)), str(day(2)))
     assert request.job_name == MARTS_JOB.name
     assert world.asked() == []
+
+
+def test_reopened_dates_wait_until_the_marts_of_the_changed_slice_are_done(world: World) -> None:
+    world.sensor = reopened_slices_sensor(world.settings)
+    run = world.instance.create_run_for_job(
+        noop_job(), tags={TENANT_TAG: "t1"}, status=dg.DagsterRunStatus.STARTED
+    )
+    reopen(world, "t1", day(1))
+    reopen(world, "t1")
+    assert world.asked() == []
+    world.instance.report_run_failed(run)
+    assert world.asked() == [("t1", str(day(1)), str(day(1)))]

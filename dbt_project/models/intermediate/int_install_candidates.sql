@@ -35,6 +35,7 @@ eligible as (
     from matches
     where
         install_ms >= touch_ms
+        and (touch_type = 'click' or {{ var('view_window_ms') }} > 0)
         and install_ms - touch_ms
         <= if(touch_type = 'click', {{ var('click_window_ms') }}, {{ var('view_window_ms') }})
 )
