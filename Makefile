@@ -32,7 +32,7 @@ demo: setup ## the main job, end to end, on this machine
 	.venv/bin/unmogrowp demo
 
 test: setup lint ## every test
-	$(PY) -m pytest --numprocesses 3 --dist loadgroup
+	$(PY) -m pytest --numprocesses 3 --dist loadfile
 
 lint: .venv/.current ## ruff, mypy strict, import-linter, sqlfluff
 	.venv/bin/ruff check --quiet .

@@ -21,15 +21,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share a server stay in one worker: the end-to-end ones, the integration ones, else file by file."""
-    for item in items:
-        room = item.path.parent.name
-        group = room if room in {"e2e", "integration"} else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Settings of an empty home."""

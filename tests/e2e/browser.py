@@ -73,9 +73,12 @@ def packed_chromium(directory: Path = build_web.WEB / "node_modules" / ".chromiu
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One Chromium for the session, with an empty profile."""
+    """One Chromium for a module, with an empty profile.
+
+    Playwright keeps an event loop running as long as it lives; tests that start their own cannot run beside it.
+    """
     chromium = find_chromium()
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(

@@ -1,12 +1,16 @@
-"""The main job, end to end: the demo's numbers agree on both sides of every step, late data included."""
+"""The main job, end to end, over one stack: the demo's numbers, late data, a person, real imported clicks."""
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
+import time
 import uuid
+from pathlib import Path
 from typing import Any
 
 import httpx
+import polars as pl
 import pytest
 from playwright.sync_api import Page
 
@@ -15,6 +19,8 @@ from resources.registry import Registry
 from tests.e2e.stack import Stack
 
 TENANTS = ("t1", "t2")
+CLICKS, INSTALLS = 100_000, 227
+TALKINGDATA = "talkingdata"
 
 
 def test_every_event_sent_is_clean_a_duplicate_or_quarantined(stack: Stack) -> None:
@@ -151,3 +157,82 @@ def test_a_tenants_page_and_api_show_nothing_of_another(stack: Stack, tenant: st
     assert not others & {row["install_id"] for row in held}
     foreign = httpx.get(f"{session.base_url}/api/v1/marts/installs", headers=dict(stack.plane(other).headers))
     assert foreign.status_code in (401, 403)
+
+
+# -- a hundred thousand real ad clicks through the front door: exactly the file's clicks, installs and delays
+
+
+@pytest.fixture(scope="module")
+def clicks_csv(shared_data: Path) -> Path:
+    return shared_data / "talkingdata" / "train_sample.csv"
+
+
+@pytest.fixture(scope="module")
+def imported(stack: Stack, clicks_csv: Path) -> dict[str, object]:
+    tenant = stack.command("tenant", "request", TALKINGDATA, "--wait", "120")
+    assert tenant["state"] == "active"
+    started = time.monotonic()
+    report: dict[str, object] = {}
+    stack.runs_of(lambda: report.update(import_file(stack, clicks_csv)))
+    print(f"imported in {report['seconds']} s, through the graph in {time.monotonic() - started:.0f} s")
+    return report
+
+
+def import_file(stack: Stack, clicks_csv: Path, *options: str) -> dict[str, object]:
+    return stack.command(
+        "import",
+        str(clicks_csv),
+        "--format",
+        "talkingdata",
+        "--tenant",
+        TALKINGDATA,
+        *options or ("--shift", "auto"),
+    )
+
+
+def test_without_a_shift_the_command_says_why_the_door_would_quarantine(
+    stack: Stack, clicks_csv: Path
+) -> None:
+    refused = stack.command(
+        "import", str(clicks_csv), "--format", "talkingdata", "--tenant", "t1", "--shift", "none", ok=False
+    )
+    assert "--shift auto" in refused["error"]
+
+
+def test_every_click_and_install_of_the_file_is_clean_once(stack: Stack, imported: dict[str, object]) -> None:
+    assert imported["sent"] == imported["accepted"] == CLICKS + INSTALLS
+    counts = dict(stack.clean(TALKINGDATA).group_by("event_type").len().iter_rows())
+    assert counts == {"click": CLICKS, "install": INSTALLS}
+
+
+def test_every_install_is_credited_to_the_channel_its_row_names_with_the_rows_own_delay(
+    stack: Stack, imported: dict[str, object], clicks_csv: Path
+) -> None:
+    installs = stack.mart("installs", TALKINGDATA)
+    assert installs.height == INSTALLS
+    assert set(installs["match_type"]) == {"referrer"}
+    credited = sorted(zip(installs["source"], installs["app_id"], installs["ctit_ms"], strict=True))
+    with clicks_csv.open() as rows:
+        named = [row for row in csv.DictReader(rows) if row["attributed_time"]]
+    assert credited == sorted(
+        (f"channel_{row['channel']}", f"td.app.{row['app']}", ctit_ms(row)) for row in named
+    )
+
+
+def ctit_ms(row: dict[str, str]) -> int:
+    clicked, installed = (dt.datetime.fromisoformat(row[name]) for name in ("click_time", "attributed_time"))
+    return int((installed - clicked).total_seconds() * 1000)
+
+
+def test_importing_again_changes_nothing(stack: Stack, imported: dict[str, object], clicks_csv: Path) -> None:
+    clean, installs, raw = stack.clean(TALKINGDATA), stack.mart("installs", TALKINGDATA), raw_ids(stack)
+    stack.runs_of(lambda: import_file(stack, clicks_csv))
+    order = ["event_date", "event_id"]
+    assert stack.clean(TALKINGDATA).sort(order).equals(clean.sort(order))
+    assert stack.mart("installs", TALKINGDATA).equals(installs)
+    assert raw_ids(stack).len() == raw.len() + CLICKS + INSTALLS
+    assert raw_ids(stack).n_unique() == CLICKS + INSTALLS
+
+
+def raw_ids(stack: Stack) -> pl.Series:
+    return stack.lake.read("raw.events", f"tenant_id = '{TALKINGDATA}'", ["event_id"])["event_id"]
