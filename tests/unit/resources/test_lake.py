@@ -98,7 +98,7 @@ def test_clickhouse_reads_a_pinned_metadata_file(lake: Lake, lake_settings: Sett
     expected = f"icebergLocal('{warehouse}/ml/scores'"
     if warehouse.startswith("s3://"):
         expected = f"icebergS3('{lake_settings.s3_endpoint}/{warehouse.removeprefix('s3://')}/ml/scores'"
-    pinned = lake.metadata_location("ml.scores").rpartition("/")[2]
+    pinned = lake.table("ml.scores").metadata_location.rpartition("/")[2]
     assert lake.clickhouse_source("ml.scores") == (
         f"{expected}, SETTINGS iceberg_metadata_file_path = 'metadata/{pinned}')"
     )

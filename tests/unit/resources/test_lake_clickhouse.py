@@ -50,5 +50,5 @@ def test_clickhouse_reads_a_clean_slice_from_s3_and_no_sql_holds_a_credential(
         assert revenue(replace("t1", DAY, [])) == (None, 0)
         for secret in (s3.access_key_id, s3.secret_access_key):
             assert secret not in pinned + newest
-        metadata_url = lake.metadata_location("clean.events").replace("s3://", f"{s3.endpoint}/")
+        metadata_url = lake.table("clean.events").metadata_location.replace("s3://", f"{s3.endpoint}/")
         assert httpx.get(metadata_url, trust_env=False).is_client_error  # the store reads no unsigned request
