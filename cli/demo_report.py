@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from resources.settings import Settings
 
 PERIOD = "30d"
+MICROS = 1_000_000
+TOP_CAMPAIGNS = 6
 MARTS = ("installs", "campaign_daily", "kpi_daily")
 
 
@@ -176,26 +178,57 @@ def render_report(console: Console, report: dict[str, Any]) -> None:
         table("Events", columns, [[tenant[key] for key in columns] for tenant in report["tenants"]])
     )
     for tenant in report["tenants"]:
-        names = sorted(tenant["export_rows"])
-        held = [(name, tenant["export_rows"][name], tenant["tenant_rows"].get(name, 0)) for name in names]
-        title = f"{tenant['tenant_id']}: rows exported, rows in the tenant's plane"
-        console.print(table(title, ("dataset", "exported", "at tenant"), held))
-        top = [tuple(row.values()) for row in tenant["campaign_credit"][:6]]
-        heads = ("source", "campaign", "installs", "revenue micros", "spend micros")
-        console.print(table(f"{tenant['tenant_id']}: credit by campaign, top 6", heads, top))
+        _render_tenant(console, tenant)
     if report["attribution"]:
-        console.print(
-            table("Attribution against the truth", ("measure", "value"), rounded(report["attribution"]))
-        )
+        rows = [
+            (key, round(value, 4) if isinstance(value, float) else value)
+            for key, value in report["attribution"].items()
+        ]
+        console.print(table("Attribution against the truth", ("measure", "value"), rows))
     for tenant_id, metrics in report["ltv"].items():
-        console.print(table(f"LTV champion of {tenant_id}", ("metric", "value"), rounded(metrics)))
+        _render_model(console, tenant_id, metrics)
     console.print(table("Seconds", ("step", "s"), list(report["seconds"].items())))
     if report["kept"]:
-        console.print(
-            table("Running; `unmogrowp down` ends it", ("service", "url"), list(report["urls"].items()))
+        heads = ("service", "url")
+        console.print(table("Running; `unmogrowp down` ends it", heads, list(report["urls"].items())))
+
+
+def _render_tenant(console: Console, tenant: dict[str, Any]) -> None:
+    name = tenant["tenant_id"]
+    held = [
+        (
+            f"{dataset}, newest day" if dataset == "ltv_scores" else dataset,
+            rows,
+            tenant["tenant_rows"].get(dataset, 0),
         )
+        for dataset, rows in sorted(tenant["export_rows"].items())
+    ]
+    console.print(table(f"{name}: rows", ("dataset", "exported", "at tenant"), held))
+    top = [
+        (
+            row["source"],
+            row["campaign"],
+            row["installs"],
+            _units(row["revenue_micros"]),
+            _units(row["spend_micros"]),
+        )
+        for row in tenant["campaign_credit"][:TOP_CAMPAIGNS]
+    ]
+    heads = ("source", "campaign", "installs", "revenue", "spend")
+    console.print(table(f"{name}: credit, top {TOP_CAMPAIGNS}", heads, top))
 
 
-def rounded(values: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Pairs for a table, floats to four places."""
-    return [(key, round(value, 4) if isinstance(value, float) else value) for key, value in values.items()]
+def _render_model(console: Console, tenant_id: str, metrics: dict[str, Any]) -> None:
+    """The champion beside its baselines, on rows none of them was fitted on (cross-fitted)."""
+    if not metrics:
+        return
+    rows = [
+        (measure, *(round(metrics[f"crossfit_{who}_{measure}"], 4) for who in ("model", "mean", "source")))
+        for measure in ("tweedie_deviance", "mae", "rmse", "normalised_gini", "lift_top_decile")
+    ]
+    title = f"{tenant_id}: LTV champion, version {metrics['version']}"
+    console.print(table(title, ("metric", "model", "mean", "mean per source"), rows))
+
+
+def _units(micros: int) -> float:
+    return round(micros / MICROS, 2)
