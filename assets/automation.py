@@ -1,9 +1,10 @@
 """Sensors that turn what happened into runs for exactly the slices it touched.
 
 `landed_slices`: landed snapshots → `slice_job`. Failure modes: the lake cannot be read → the tick fails and
-the cursor stays, so nothing is missed; the cursor's snapshot has expired → every slice of the table is asked
-for; a tenant is not active yet or has a run in flight → its slices wait in the cursor; a date before
-START_DATE is no partition → it is left out (its rows stay in raw.events).
+the cursor stays, so nothing is missed; a slice's run fails with all its retries → the slice waits
+FAILED_SLICE_RETRY_S and is asked for again, until it succeeds; the cursor's snapshot has expired → every slice
+of the table is asked for; a tenant is not active yet or has a run in flight → its slices wait in the cursor; a
+date before START_DATE is no partition → it is left out (its rows stay in raw.events).
 
 `reopened_slices`: a commit to clean.events that changed inputs of later conversions → `marts_job` for those
 dates, once no run of the tenant is in flight (the marts of the changed slice come first). Failure modes: as above;
@@ -22,13 +23,15 @@ from dagster import ResourceParam
 from assets.jobs import MARTS_JOB, PUBLISH_JOB, SLICE_JOB, TRAIN_JOB
 from assets.partitions import (
     PARTITION_TENANT_TAG,
+    RANGE_START_TAG,
     TENANT_TAG,
     contiguous_ranges,
+    dates_of_tags,
     range_tags,
     retained_dates,
     slice_key,
 )
-from assets.pending_slices import LandingCursor, all_slices, due_slices, note_changes
+from assets.pending_slices import LandingCursor, all_slices, due_slices, note_changes, note_failures
 from resources.lake import REOPENED_KEY, Lake, iter_slices, slices_of
 from resources.registry import Registry, TenantState
 from resources.settings import Settings
@@ -42,6 +45,7 @@ IN_FLIGHT = [
 ]
 MATERIALIZATIONS_PER_TICK = 1000
 RETRIES = {"dagster/max_retries": "2"}
+WILL_RETRY_TAG = "dagster/will_retry"  # Dagster's own, on a failed run
 
 
 def build_automation(settings: Settings) -> dg.Definitions:
@@ -76,12 +80,14 @@ def landed_slices_sensor(settings: Settings) -> dg.SensorDefinition:
         cursor = note_changes(
             cursor, touched, changes[-1].snapshot_id if changes else cursor.snapshot_id, now
         )
+        failed = failed_slices(context.instance, cursor.failures_seen_s, now)
+        cursor = note_failures(cursor, failed, now, settings.failed_slice_retry_s)
         ready = active_tenants(registry) - busy_tenants(context.instance)
         due, cursor = due_slices(cursor, ready, now, settings.slice_quiet_s, settings.slice_max_delay_s)
         requests = [
             request
             for tenant, dates in due.items()
-            for request in requests_for(tenant, dates, f"{cursor.snapshot_id}")
+            for request in requests_for(tenant, dates, f"{cursor.snapshot_id}:{now:%Y%m%dT%H%M%S%f}")
         ]
         return dg.SensorResult(
             run_requests=requests, cursor=cursor.dumps(), asset_events=observations(touched, changes)
@@ -126,6 +132,21 @@ def busy_tenants(instance: dg.DagsterInstance) -> set[str]:
     """Tenants with a queued or running run: their marts must not be written by two."""
     runs = instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT))
     return {run.tags[tag] for run in runs for tag in (TENANT_TAG, PARTITION_TENANT_TAG) if tag in run.tags}
+
+
+def failed_slices(
+    instance: dg.DagsterInstance, since_s: float | None, now: dt.datetime
+) -> list[tuple[str, list[dt.date]]]:
+    """(tenant, dates) of slice runs that failed for good since then; the first look finds none."""
+    since = dt.datetime.fromtimestamp(since_s, tz=dt.UTC) if since_s is not None else now
+    failures = dg.RunsFilter(
+        job_name=SLICE_JOB.name, statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since
+    )
+    return [
+        dates_of_tags(run.tags)
+        for run in instance.get_runs(failures)
+        if run.tags.get(WILL_RETRY_TAG) != "true" and RANGE_START_TAG in run.tags
+    ]
 
 
 def reopened_slices_sensor(settings: Settings) -> dg.SensorDefinition:

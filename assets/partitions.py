@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -86,6 +86,13 @@ def range_tags(tenant_id: str, first: dt.date, last: dt.date) -> dict[str, str]:
         RANGE_END_TAG: str(slice_key(tenant_id, last)),
         TENANT_TAG: tenant_id,
     }
+
+
+def dates_of_tags(tags: Mapping[str, str]) -> tuple[str, list[dt.date]]:
+    """(tenant, dates) that `range_tags` asked for."""
+    tenant_id, first = split_key(tags[RANGE_START_TAG])
+    _, last = split_key(tags[RANGE_END_TAG])
+    return tenant_id, [first + dt.timedelta(days=n) for n in range((last - first).days + 1)]
 
 
 def retained_dates(dates: Sequence[dt.date], today: dt.date) -> list[dt.date]:

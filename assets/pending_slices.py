@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,10 +20,15 @@ Pending = dict[str, dict[str, tuple[float, float]]]
 
 @dataclass(frozen=True)
 class LandingCursor:
-    """Newest snapshot seen, and per tenant and date when it first and last landed since its last run (unix s)."""
+    """What the sensor has seen and what waits.
+
+    `snapshot_id` is the newest snapshot seen; `pending` says per tenant and date when it first and last landed
+    since its last run, `failures_seen_s` up to when failed runs were looked at (both in unix seconds).
+    """
 
     snapshot_id: int | None = None
     pending: Pending = field(default_factory=dict)
+    failures_seen_s: float | None = None
 
     @classmethod
     def loads(cls, text: str | None) -> LandingCursor:
@@ -35,11 +40,11 @@ class LandingCursor:
             tenant: {day: (times[0], times[1]) for day, times in days.items()}
             for tenant, days in document["pending"].items()
         }
-        return cls(document["snapshot_id"], pending)
+        return cls(document["snapshot_id"], pending, document.get("failures_seen_s"))
 
     def dumps(self) -> str:
         """The cursor as the sensor keeps it."""
-        return json.dumps({"snapshot_id": self.snapshot_id, "pending": self.pending}, sort_keys=True)
+        return json.dumps(asdict(self), sort_keys=True)
 
 
 def note_changes(
@@ -57,7 +62,26 @@ def note_changes(
             for day in days:
                 first, _ = waiting.get(day.isoformat(), (at, at))
                 waiting[day.isoformat()] = (first, at)
-    return LandingCursor(snapshot_id, pending)
+    return replace(cursor, snapshot_id=snapshot_id, pending=pending)
+
+
+def note_failures(
+    cursor: LandingCursor,
+    failed: Iterable[tuple[str, Iterable[dt.date]]],
+    now: dt.datetime,
+    retry_after_s: float,
+) -> LandingCursor:
+    """The cursor after these (tenant, dates) runs failed for good: their slices wait again, for `retry_after_s`.
+
+    Without it a slice whose run failed, while ClickHouse was away say, would wait for its next event.
+    """
+    again = now.timestamp() + retry_after_s
+    pending: Pending = {tenant: dict(days) for tenant, days in cursor.pending.items()}
+    for tenant, days in failed:
+        waiting = pending.setdefault(tenant, {})
+        for day in days:
+            waiting.setdefault(day.isoformat(), (again, again))
+    return replace(cursor, pending=pending, failures_seen_s=now.timestamp())
 
 
 def due_slices(

@@ -84,6 +84,11 @@ class Settings(BaseSettings):
     sensor_interval_s: int = 5
     slice_quiet_s: float = Field(default=8.0, description="a slice is asked for once it landed nothing new")
     slice_max_delay_s: float = Field(default=60.0, description="... or once it has waited this long")
+    failed_slice_retry_s: float = Field(
+        default=600.0,
+        ge=0,
+        description="a slice whose run failed, retries and all, is asked for again after this",
+    )
 
     # models
     ltv_horizon_days: int = Field(default=3, ge=1, description="revenue after the install day is predicted")

@@ -11,7 +11,7 @@ import pytest
 
 from assets.automation import landed_slices_sensor, reopened_slices_sensor, requests_for
 from assets.jobs import MARTS_JOB
-from assets.partitions import RANGE_END_TAG, RANGE_START_TAG, TENANT_TAG
+from assets.partitions import RANGE_END_TAG, RANGE_START_TAG, TENANT_TAG, range_tags
 from resources.lake import REOPENED_KEY, Lake, slices_json
 from resources.registry import Registry, TenantState
 from resources.settings import Settings
@@ -90,7 +90,7 @@ def asked(request: dg.RunRequest) -> tuple[str, str, str]:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    settings = Settings(home=tmp_path / "home", slice_quiet_s=0.0)
+    settings = Settings(home=tmp_path / "home", slice_quiet_s=0.0, failed_slice_retry_s=0.0)
     with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
         world = World(settings, instance)
         world.activate("t1")
@@ -167,6 +167,28 @@ def test_a_failed_tick_loses_nothing(world: World) -> None:
         world.tick()
     world.lake.catalog.rename_table("raw.away", "raw.events")
     assert world.asked() == [("t1", str(day(0)), str(day(0)))]
+
+
+def failed_run(world: World, *, will_retry: bool) -> None:
+    @dg.op
+    def nothing() -> None: ...
+
+    @dg.job(name="slice_job")
+    def slice_job() -> None:
+        nothing()
+
+    tags = {**range_tags("t1", day(0), day(1)), "dagster/will_retry": str(will_retry).lower()}
+    run = world.instance.create_run_for_job(slice_job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+    world.instance.report_run_failed(run)
+
+
+def test_slices_whose_run_failed_for_good_are_asked_for_again(world: World) -> None:
+    assert world.asked() == []
+    failed_run(world, will_retry=True)
+    assert world.asked() == []
+    failed_run(world, will_retry=False)
+    assert world.asked() == [("t1", str(day(0)), str(day(1)))]
+    assert world.asked() == []
 
 
 def test_every_landed_slice_is_observed_on_the_raw_asset(world: World) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from assets.pending_slices import LandingCursor, due_slices, note_changes
+from assets.pending_slices import LandingCursor, due_slices, note_changes, note_failures
 
 DAY = dt.date(2026, 11, 10)
 NEXT = DAY + dt.timedelta(days=1)
@@ -49,3 +49,11 @@ def test_the_cursor_survives_its_text() -> None:
     cursor = landed({"t1": [DAY, NEXT], "t2": [DAY]}, at=3)
     assert LandingCursor.loads(cursor.dumps()) == cursor
     assert LandingCursor.loads(None) == LandingCursor()
+
+
+def test_a_failed_slice_waits_its_time_unless_something_lands_for_it() -> None:
+    cursor = note_failures(LandingCursor(), [("t1", [DAY, NEXT])], T0, 600)
+    assert due_slices(cursor, {"t1"}, after(590), 8, 60)[0] == {}
+    assert due_slices(cursor, {"t1"}, after(608), 8, 60)[0] == {"t1": [DAY, NEXT]}
+    cursor = landed({"t1": [DAY]}, at=5, cursor=cursor)
+    assert due_slices(cursor, {"t1"}, after(13), 8, 60)[0] == {"t1": [DAY]}
