@@ -22,11 +22,11 @@ from resources.control_plane_client import ControlPlaneClient
 from resources.embedded.rest import StackWatch
 from resources.embedded.stack import stack_environment, wait_until_ready
 from resources.errors import ContractError, PermanentError, ServiceUnavailableError
-from resources.ingest_client import batched
 from resources.lake import Lake
 from resources.registry import Registry
 from resources.settings import APPLICATION_ROOT, Settings
 from simulator.simulation import simulate
+from unmogrowp.client import batched
 
 READY_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 60.0

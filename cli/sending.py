@@ -2,30 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cli.output import stderr
-from resources.errors import TenantStateError
-from resources.ingest_client import CONNECTIONS, IngestClient
+from resources.errors import (
+    AuthenticationError,
+    AuthorizationError,
+    ContractError,
+    ServiceUnavailableError,
+    TenantStateError,
+)
 from resources.registry import Registry, digest_of
 from resources.registry.states import STATES_WITH_LIVE_KEYS
 from resources.settings import Settings
+from unmogrowp import errors as sdk_errors
+from unmogrowp.client import CONNECTIONS, Client
 
 
+@contextmanager
 def door_client(
     settings: Settings, registry: Registry, tenant_id: str, *, connections: int = CONNECTIONS
-) -> IngestClient:
+) -> Iterator[Client]:
     """A client of this stack's door for one tenant; the door has answered that it is ready.
+
+    What the SDK raises inside the block comes out as one of the platform's own errors.
 
     Raises:
         TenantNotFoundError, TenantStateError: there is no such tenant, or it takes no events now.
-        ServiceUnavailableError: the door is away.
+        ServiceUnavailableError: the door is away. AuthenticationError, AuthorizationError, ContractError: it
+            refuses.
     """
     token = ingest_token(settings, registry, tenant_id)
     url = f"http://{settings.bind_host}:{settings.ingest_port}"
-    client = IngestClient(url, tenant_id, token, connections=connections)
-    client.require_ready()
-    return client
+    with platform_errors(), Client(url, tenant_id, token, connections=connections) as client:
+        try:
+            client.require_ready()
+        except sdk_errors.DoorUnavailableError as error:
+            way_out = "start the stack with `unmogrowp up`, then try again"
+            raise ServiceUnavailableError(f"{error}; {way_out}") from error
+        yield client
+
+
+@contextmanager
+def platform_errors() -> Iterator[None]:
+    """The SDK's errors as the platform's, with the same sentence."""
+    try:
+        yield
+    except sdk_errors.AuthenticationError as error:
+        raise AuthenticationError(str(error)) from error
+    except sdk_errors.ForbiddenError as error:
+        raise AuthorizationError(str(error)) from error
+    except sdk_errors.PermanentError as error:
+        raise ContractError(str(error)) from error
+    except sdk_errors.RetryableError as error:
+        raise ServiceUnavailableError(str(error)) from error
 
 
 def ingest_token(settings: Settings, registry: Registry, tenant_id: str) -> str:

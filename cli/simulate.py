@@ -14,10 +14,10 @@ from rich.progress import Progress, TaskID
 from cli.output import emit, fail, table
 from cli.sending import door_client, progress_bar
 from resources.errors import ContractError, TenantNotFoundError, UnMoGrowPError
-from resources.ingest_client import Batch, BatchAnswer, SendReport, batched
 from resources.registry import Registry, TenantState
 from resources.settings import Settings, load_settings
 from simulator.simulation import Simulation, TenantSimulation, simulate
+from unmogrowp.client import Batch, BatchAnswer, SendReport, batched
 
 DEFAULT_EVENTS = 60_000
 

@@ -16,6 +16,7 @@ import uvicorn
 
 from ingest_api.app import create_app
 from ingest_api.event_log.segment_reader import SegmentReader
+from ingest_api.event_log.stores import open_log_reader
 from ingest_api.lander import Lander
 from resources.errors import EventLogFullError
 from resources.lake import Lake
@@ -50,11 +51,12 @@ class Keys:
 class RunningDoor:
     """The door served on 127.0.0.1; a context manager. `client` sends as the first tenant."""
 
-    def __init__(self, settings: Settings, event_log: EventLog | None = None) -> None:
+    def __init__(self, settings: Settings, event_log: EventLog | None = None, port: int = 0) -> None:
         self.settings = settings
         self.keys = Keys()
         self._socket = socket.socket()
-        self._socket.bind(("127.0.0.1", 0))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(("127.0.0.1", port))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         app = create_app(settings, self.keys, event_log)
         config = uvicorn.Config(
@@ -94,13 +96,14 @@ class Landing:
         self.lake = Lake(settings)
         self.lake.ensure_tables()
         self.vault: Vault = open_vault(settings)
-        self.reader = SegmentReader(settings.event_log_dir)
+        self.reader = open_log_reader(settings)
         self.lander = Lander(settings, self.lake, self.reader, self.vault, after_step=after_step)
 
     def __enter__(self) -> Landing:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.reader.close()
         self.vault.close()
         self.lake.catalog.engine.dispose()
 
@@ -164,6 +167,9 @@ class FullLog:
 
     def is_writable(self) -> bool:
         return False
+
+    async def usage(self) -> None:
+        return
 
     async def close(self) -> None:
         return None
