@@ -12,12 +12,14 @@ import dagster as dg
 import polars as pl
 from dagster import ResourceParam
 
-from assets.event_columns import body_structure, typed_select
+from assets.event_columns import typed_query
 from assets.partitions import TENANT_DAY, RunSlices, run_slices
 from assets.reopening import reopened_dates
+from resources.errors import ContractError
 from resources.lake import RAW_SNAPSHOT_KEY, REOPENED_KEY, Lake, current_snapshot_id, slices_json
-from resources.lake_filters import all_of, at_least, below, equals, is_in
+from resources.lake_filters import all_of, is_in, received_between
 from resources.settings import Settings
+from schemas import event_versions
 
 ID_COLUMNS = ("event_id", "event_date", "land_seq")
 
@@ -91,15 +93,6 @@ def read_raw(
     return rows, lake.read("raw.events", nearby, ID_COLUMNS, snapshot_id)
 
 
-def received_between(tenant_id: str, first: dt.date, end: dt.date) -> str:
-    """Filter on raw.events: one tenant, received from `first` to before `end` (prunes the table's day partitions)."""
-    return all_of(
-        equals("tenant_id", tenant_id),
-        at_least("received_at", f"{first}T00:00:00+00:00"),
-        below("received_at", f"{end}T00:00:00+00:00"),
-    )
-
-
 def clean_slices(raw: pl.DataFrame, ids: pl.DataFrame, dates: Sequence[dt.date]) -> CleanSlices:
     """The first landed delivery of each event id, typed.
 
@@ -117,16 +110,23 @@ def clean_slices(raw: pl.DataFrame, ids: pl.DataFrame, dates: Sequence[dt.date])
 
 
 def typed_events(raw: pl.DataFrame) -> pl.DataFrame:
-    """Rows of raw.events with their bodies parsed into the columns of clean.events."""
+    """Rows of raw.events with their bodies parsed into the columns of clean.events.
+
+    Raises:
+        ContractError: a row is of a contract version that this code does not know.
+    """
     import duckdb  # noqa: PLC0415 - only the run needs it
 
+    unknown = sorted(set(raw["schema_version"].unique()) - set(event_versions()))
+    if unknown:
+        raise ContractError(
+            f"tenant {raw['tenant_id'][0]}: raw.events holds events of contract {', '.join(unknown)}, which "
+            "came in after this code was released: deploy the version of the door here too, then run again"
+        )
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.register("raw", raw.to_arrow())
-        structure = body_structure()
-        parsed = f"SELECT * EXCLUDE (body), from_json(body, '{structure}') AS event FROM raw"  # noqa: S608 - as below
-        query = f"SELECT {typed_select()} FROM ({parsed}) ORDER BY event_time, event_id"  # noqa: S608 - fixed text
-        return pl.DataFrame(connection.sql(query).to_arrow_table())
+        return pl.DataFrame(connection.sql(typed_query("raw")).to_arrow_table())
 
 
 def clean_metadata(

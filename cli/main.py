@@ -10,8 +10,13 @@ from cli.backfill import backfill_command
 from cli.bench import bench_command
 from cli.demo import demo_command
 from cli.import_events import import_command
+from cli.keyring import keyring_app
+from cli.ledger import ledger_command
+from cli.maintain import maintain_command
 from cli.output import stderr
+from cli.quarantine import quarantine_app
 from cli.query import lake_command, sql_command
+from cli.schema import schema_app
 from cli.simulate import simulate_command
 from cli.stack import down_command, status_command, up_command
 from cli.tenant import tenant_app
@@ -31,10 +36,15 @@ app.command("status")(status_command)
 app.command("simulate")(simulate_command)
 app.command("import")(import_command)
 app.command("backfill")(backfill_command)
+app.command("ledger")(ledger_command)
 app.command("sql")(sql_command)
 app.command("lake")(lake_command)
 app.command("bench")(bench_command)
+app.command("maintain")(maintain_command)
+app.add_typer(schema_app, name="schema")
+app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(tenant_app, name="tenant")
+app.add_typer(keyring_app, name="keyring")
 
 
 def main() -> None:

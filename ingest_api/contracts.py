@@ -14,10 +14,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jsonschema_rs
-import orjson
 
 from ingest_api import reasons
-from ingest_api.bodies import has_wide_integer, nesting_depth
+from ingest_api.event_shape import has_larger_delivery, has_rounded_integer, is_nested_deeper
 from ingest_api.reasons import Finding, finding_of
 from ingest_api.timestamps import parse_timestamp
 from schemas import event_schemas
@@ -25,13 +24,12 @@ from schemas import event_schemas
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ingest_api.event_log.protocol import BodyFormat
     from resources.settings import Settings
 
 DEFAULT_TYPE = "install"  # the founding example carries no eventType
 ACCEPTED = "accepted"
 QUARANTINED = "quarantined"
-# Without its free-form fields an event is at most 3,900 characters (its maxLengths), of up to 6 bytes each.
-BOUNDED_FIELDS_MAX_BYTES = 36 * 1024
 FREE_FORM_FIELDS = ("metadata", "postback")
 CACHED_CONTRACTS = 2_048  # 9 types x 227 tenants; compiling one again costs 0.5 ms
 
@@ -126,14 +124,18 @@ class Judge:
         self.version = version
         self._types = frozenset(event_schemas(version))
 
-    def all_accepted(self, tenant_id: str, events: Sequence[Any], plain_bytes: int, now: dt.datetime) -> bool:
-        """Whether every event is fine, the cheap way; False says nothing yet."""
+    def all_accepted(
+        self, tenant_id: str, events: Sequence[Any], plain: bytes, body_format: BodyFormat, now: dt.datetime
+    ) -> bool:
+        """Whether every event of a body is fine, the cheap way; False says nothing yet."""
         try:
             by_type = self._by_type(events)
             for event_type, members in by_type.items():
                 if not self._contract(event_type, tenant_id).accepts_all(members):
                     return False
-            return self._times_are_fine(events, now) and self._sizes_are_fine(events, plain_bytes)
+            return self._times_are_fine(events, now) and not has_larger_delivery(
+                plain, body_format, len(events), self._limits.max_bytes
+            )
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             return False  # not an object, an unknown type, a timestamp of the odd kind: `verdicts` says which
 
@@ -168,7 +170,7 @@ class Judge:
             known = ", ".join(sorted(self._types))
             return Finding(reasons.UNKNOWN_TYPE, "/eventType", f"/eventType must be one of {known}")
         return (
-            self._shape_finding(raw)
+            self._shape_finding(event, raw)
             or self._contract(event_type, tenant_id).finding(event)
             or self._time_finding(event, now)
         )
@@ -188,30 +190,19 @@ class Judge:
             min(times) >= now - self._limits.late and max(times) <= now + self._limits.future_skew
         )
 
-    def _sizes_are_fine(self, events: Sequence[Any], plain_bytes: int) -> bool:
-        if plain_bytes <= self._limits.max_bytes:
-            return True
-        room = self._limits.max_bytes - BOUNDED_FIELDS_MAX_BYTES
-        return all(
-            len(orjson.dumps(event[name])) <= room
-            for event in events
-            for name in FREE_FORM_FIELDS
-            if name in event
-        )
-
-    def _shape_finding(self, raw: bytes) -> Finding | None:
+    def _shape_finding(self, event: dict[str, Any], raw: bytes) -> Finding | None:
         limits = self._limits
         if len(raw) > limits.max_bytes:
             return Finding(
                 reasons.EVENT_TOO_LARGE, "", f"the event has {len(raw)} bytes, {limits.max_bytes} are allowed"
             )
-        if nesting_depth(raw) > limits.nesting_max:
+        if is_nested_deeper(event, limits.nesting_max):
             return Finding(
                 reasons.NESTING_TOO_DEEP,
                 "",
                 f"arrays and objects nest deeper than {limits.nesting_max} levels",
             )
-        if has_wide_integer(raw):
+        if has_rounded_integer(raw):
             return Finding(
                 reasons.NUMBER_TOO_LARGE,
                 "",

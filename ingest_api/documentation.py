@@ -1,15 +1,20 @@
-"""OpenAPI of the two ingest operations, from the event schemas, and of the tokens. No behaviour: see `hot_path`."""
+"""OpenAPI of the ingest operations, from the event schemas, and of the tokens. No behaviour: see `hot_path`.
+
+Each event schema is one component (`purchase.v2`); a version's operations refer to its own and to those it took
+over unchanged.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from schemas import event_schemas
+from schemas import event_schema_paths, event_schemas, event_versions
 
 DESCRIPTION = (
     "Events come in here. Each answer of 202 means the events are on disk. An event that its contract "
     "refuses is answered with a JSON pointer and a reason, and is kept in quarantine; nothing sent with a "
-    "valid token is lost."
+    "valid token is lost. The path says which version of the contracts an event is of: `/v1/…`, `/v2/…`; "
+    "versions live side by side."
 )
 _PROBLEM = {
     "type": "object",
@@ -66,9 +71,24 @@ _PARAMETERS = [
 ]
 
 
-def _event_schema() -> dict[str, Any]:
-    """Any v1 event: which one, `eventType` says (absent means install)."""
-    return {"oneOf": list(event_schemas("v1").values())}
+def event_components() -> dict[str, Any]:
+    """Component name → event schema, of every version."""
+    return {
+        _component(version, event_type): schema
+        for version in event_versions()
+        for event_type, schema in event_schemas(version).items()
+    }
+
+
+def _component(version: str, event_type: str) -> str:
+    """The component of a version's type: named after the version that brought it."""
+    return f"{event_type}.{event_schema_paths(version)[event_type].parent.name}"
+
+
+def _any_event(version: str) -> dict[str, Any]:
+    """Any event of a version: which one, `eventType` says (absent means install)."""
+    references = [f"#/components/schemas/{_component(version, name)}" for name in event_schemas(version)]
+    return {"oneOf": [{"$ref": reference} for reference in references]}
 
 
 def _operation(content: dict[str, Any], **extra: Any) -> dict[str, Any]:
@@ -102,20 +122,27 @@ METRICS_DOCUMENTATION: dict[str, Any] = {
         }
     },
 }
-SINGLE_DOCUMENTATION: dict[str, Any] = {
-    "status_code": 202,
-    "tags": ["events"],
-    "openapi_extra": _operation({"application/json": {"schema": _event_schema()}}),
-    "responses": _responses(_VERDICT, {422: "the event does not match its contract; kept in quarantine"}),
-}
-BATCH_DOCUMENTATION: dict[str, Any] = {
-    "status_code": 202,
-    "tags": ["events"],
-    "openapi_extra": _operation(
-        {
-            "application/json": {"schema": {"type": "array", "items": _event_schema()}},
-            "application/x-ndjson": {"schema": {"type": "string", "description": "one event per line"}},
-        }
-    ),
-    "responses": _responses(_BATCH_ANSWER, {}),
-}
+
+
+def single_documentation(version: str) -> dict[str, Any]:
+    """What the API says of taking one event of a version."""
+    return {
+        "status_code": 202,
+        "tags": ["events"],
+        "openapi_extra": _operation({"application/json": {"schema": _any_event(version)}}),
+        "responses": _responses(_VERDICT, {422: "the event does not match its contract; kept in quarantine"}),
+    }
+
+
+def batch_documentation(version: str) -> dict[str, Any]:
+    """What the API says of taking many events of a version."""
+    content = {
+        "application/json": {"schema": {"type": "array", "items": _any_event(version)}},
+        "application/x-ndjson": {"schema": {"type": "string", "description": "one event per line"}},
+    }
+    return {
+        "status_code": 202,
+        "tags": ["events"],
+        "openapi_extra": _operation(content),
+        "responses": _responses(_BATCH_ANSWER, {}),
+    }

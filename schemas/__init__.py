@@ -1,6 +1,8 @@
 """Loaders of the language-neutral contracts in this folder: event schemas, table schemas, OpenAPI documents.
 
-Only reading and shaping of the files belongs here; validation is the door's, tables are the lake's.
+Only reading and shaping of the files belongs here; validation is the door's, tables are the lake's. What may
+change between versions is `compatibility`'s, what every schema must hold is `lint`'s, what was released is
+`released`'s.
 """
 
 from __future__ import annotations
@@ -11,7 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from resources.errors import ContractError
+
 SCHEMAS_ROOT = Path(__file__).resolve().parent
+EVENTS_ROOT = SCHEMAS_ROOT / "events"
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,26 @@ class TableSchema:
         return identity[1] if len(identity) > 1 else None
 
 
-def event_schema_paths(version: str = "v1") -> dict[str, Path]:
-    """Event type → its JSON Schema file."""
-    return {path.stem: path for path in sorted((SCHEMAS_ROOT / "events" / version).glob("*.json"))}
+@cache
+def event_versions() -> tuple[str, ...]:
+    """The contract versions there are, oldest first."""
+    names = [path.name for path in EVENTS_ROOT.iterdir() if path.name[:1] == "v" and path.name[1:].isdigit()]
+    return tuple(sorted(names, key=lambda name: int(name[1:])))
+
+
+def event_schema_paths(version: str) -> dict[str, Path]:
+    """Event type → its JSON Schema file. A version's folder holds what it changes; the rest is the one before's.
+
+    Raises:
+        ContractError: there is no such version.
+    """
+    versions = event_versions()
+    if version not in versions:
+        raise ContractError(f"there is no contract version {version}: choose one of {', '.join(versions)}")
+    paths: dict[str, Path] = {}
+    for name in versions[: versions.index(version) + 1]:
+        paths |= {path.stem: path for path in (EVENTS_ROOT / name).glob("*.json")}
+    return dict(sorted(paths.items()))
 
 
 @cache

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from ingest_api.bodies import has_wide_integer, nesting_depth, raw_deliveries
+from ingest_api.bodies import has_wide_integer, raw_deliveries
 from ingest_api.contracts import EventLimits, Judge
 from ingest_api.event_log.protocol import BodyFormat
+from ingest_api.event_shape import is_nested_deeper
 from ingest_api.reasons import Finding
 from ingest_api.timestamps import parse_timestamp
 from schemas import event_schemas
@@ -43,7 +44,7 @@ def install(**fields: Any) -> dict[str, Any]:
 def finding(event: Any) -> Finding | None:
     raw = orjson.dumps(event)
     found = JUDGE.finding("t123", event, raw, NOW)
-    is_fast = JUDGE.all_accepted("t123", [event], len(raw), NOW)
+    is_fast = JUDGE.all_accepted("t123", [event], raw, BodyFormat.JSON, NOW)
     assert not (is_fast and found), "the fast path accepted what the slow one refuses"
     return found
 
@@ -57,7 +58,7 @@ def code(event: Any) -> str | None:
 def test_every_example_of_every_schema_is_accepted(example: dict[str, Any]) -> None:
     event = {**example, "timestamp": "2026-11-20T11:00:00Z"}
     assert finding(event) is None
-    assert JUDGE.all_accepted("t123", [event], len(orjson.dumps(event)), NOW)
+    assert JUDGE.all_accepted("t123", [event], orjson.dumps(event), BodyFormat.JSON, NOW)
 
 
 @pytest.mark.parametrize("source", ["ad_network", "organic", "cross"])
@@ -173,13 +174,14 @@ def test_an_event_is_bounded_by_its_bytes_also_in_a_large_batch() -> None:
     assert code(install(metadata={"a": "x" * 60_000})) is None
     big = install(metadata={"a": "x" * 66_000})
     assert code(big) == "event_too_large"
-    assert not JUDGE.all_accepted("t123", [install(), big], 10**6, NOW)
+    batch = [install(), big]
+    assert not JUDGE.all_accepted("t123", batch, orjson.dumps(batch), BodyFormat.ARRAY, NOW)
 
 
 def judged_text(number: str) -> str | None:
     raw = orjson.dumps(install(metadata={"n": "@"})).replace(b'"@"', number.encode())
     found = JUDGE.finding("t123", orjson.loads(raw), raw, NOW)
-    assert not (JUDGE.all_accepted("t123", [orjson.loads(raw)], len(raw), NOW) and found)
+    assert not (JUDGE.all_accepted("t123", [orjson.loads(raw)], raw, BodyFormat.JSON, NOW) and found)
     return found.code if found else None
 
 
@@ -205,7 +207,8 @@ def test_integers_that_would_be_rounded_are_refused_and_no_others(number: str, e
 def test_integers_in_strings_and_structure_in_strings_do_not_count() -> None:
     raw = b'{"a":"[[[[{\\"{{ 99999999999999999999999","b":[[1]]}'
     assert not has_wide_integer(raw)
-    assert nesting_depth(raw) == 3
+    assert is_nested_deeper(orjson.loads(raw), 2)
+    assert not is_nested_deeper(orjson.loads(raw), 3)
 
 
 @pytest.mark.parametrize("event", [None, 1, "x", [], [install()], True])
