@@ -6,44 +6,33 @@ Formats are `cli.importers`' modules; this one decides what is sent and remember
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from cli.importers import Importer, Survey, file_sha256
-from cli.importers.ndjson import Ndjson
+from cli.importers import Importer, Record, Survey, file_sha256
+from cli.importers.batches import RowBatch, whole_rows
+from cli.importers.formats import NO_CHOICES, Choices, ImportFormat, importer_of
+from cli.importers.packed import name_unpacked
 from cli.importers.progress import Progress, load_progress, progress_path, save_progress
+from cli.importers.rejected import RejectedFile, require_own_file
 from cli.importers.shift import DoorWindow, choose_shift_days
-from cli.importers.talkingdata import TalkingData
 from cli.output import emit, fail, table
 from cli.sending import door_client, progress_bar
 from resources.errors import UnMoGrowPError
-from resources.ingest_client import BATCH_BYTES, BATCH_EVENTS, Batch, BatchAnswer, SendReport
 from resources.registry import Registry
 from resources.settings import Settings, load_settings
-
-
-class ImportFormat(StrEnum):
-    """The formats that can be imported."""
-
-    TALKINGDATA = "talkingdata"
-    NDJSON = "ndjson"
-
-
-IMPORTERS: Mapping[ImportFormat, Importer] = {
-    ImportFormat.TALKINGDATA: TalkingData(),
-    ImportFormat.NDJSON: Ndjson(),
-}
+from unmogrowp.client import Batch, BatchAnswer, SendReport
 
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What one run of the command did."""
+    """What one run of the command did; `rejected` counts rows over all runs of this pass."""
 
     progress: Progress
     survey: Survey
@@ -52,15 +41,23 @@ class ImportReport:
 
     def document(self) -> dict[str, Any]:
         """The report as JSON."""
+        progress, survey = self.progress, self.survey
         return {
-            "tenant_id": self.progress.tenant_id,
-            "file": self.progress.file,
-            "sha256": self.progress.sha256,
-            "format": self.progress.format,
-            "shift_days": self.progress.shift_days,
-            "rows": self.survey.rows,
-            "events": self.survey.events,
+            "tenant_id": progress.tenant_id,
+            "file": progress.file,
+            "sha256": progress.sha256,
+            "format": progress.format,
+            "shift_days": progress.shift_days,
+            "rows": survey.rows,
+            "events": survey.events,
             "resumed_after_row": self.resumed_after_row,
+            "rejected": {
+                "rows": progress.rejected_rows,
+                "unreadable": survey.rejected,
+                "with_quarantined_events": progress.rejected_rows - survey.rejected,
+                "file": progress.rejected if progress.rejected_rows else None,
+            },
+            "left_out": survey.left_out,
             **self.sent.document(),
         }
 
@@ -70,16 +67,26 @@ def import_command(
     *,
     file_format: Annotated[ImportFormat, typer.Option("--format", help="what wrote the file")],
     tenant: Annotated[str, typer.Option("--tenant", help="tenant id")],
+    mapping: Annotated[
+        Path | None, typer.Option("--mapping", help="TOML: which column becomes which field (csv, ndjson)")
+    ] = None,
+    timezone: Annotated[
+        str | None, typer.Option("--timezone", help="of times without a zone, e.g. Europe/Berlin; else UTC")
+    ] = None,
     shift: Annotated[
         str | None,
         typer.Option("--shift", help="auto (last day becomes yesterday), none, or a number of days"),
+    ] = None,
+    rejected: Annotated[
+        Path | None, typer.Option("--rejected", help="where rejected rows go; else beside the file")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
 ) -> None:
     """Send an existing export through the door. Safe to repeat; resumes what was interrupted."""
     settings = load_settings()
+    choices = Choices(shift, mapping, timezone, rejected)
     try:
-        report = import_file(settings, file, file_format, tenant, shift=shift, show_progress=not as_json)
+        report = import_file(settings, file, file_format, tenant, choices, show_progress=not as_json)
     except (UnMoGrowPError, OSError) as error:
         fail(str(error))
     emit(report.document(), as_json, lambda console: _render(console, report))
@@ -90,8 +97,8 @@ def import_file(
     file: Path,
     file_format: ImportFormat,
     tenant_id: str,
+    choices: Choices = NO_CHOICES,
     *,
-    shift: str | None = None,
     show_progress: bool = False,
 ) -> ImportReport:
     """Imports one file; resumes where an interrupted import of it stopped, else sends all of it.
@@ -100,78 +107,142 @@ def import_file(
         UnMoGrowPError: nothing can be sent, or sending stopped; the message names tenant and way out.
         OSError: the file cannot be read.
     """
-    importer = IMPORTERS[file_format]
+    importer = importer_of(file_format, choices)
     survey = importer.survey(file, tenant_id)
-    progress = _planned(settings, file, file_format, tenant_id, survey, shift=shift)
-    record = progress_path(settings.home, tenant_id, progress.sha256)
-    after_row = progress.rows_acknowledged
-    registry = Registry(settings.registry_url)
-    try:
-        with (
-            door_client(settings, registry, tenant_id) as client,
-            progress_bar(hidden=not show_progress) as bar,
-        ):
-            save_progress(record, progress)
-            task = bar.add_task(f"{file.name} → {tenant_id}", total=survey.rows, completed=after_row)
+    fresh = Progress(
+        tenant_id=tenant_id,
+        file=file.name,
+        sha256=file_sha256(file),
+        format=file_format,
+        shift_days=0,
+        rows=survey.rows,
+        options=importer.options,
+        rejected=str(_rejected_path(file, importer, choices)),
+    )
+    progress = _planned(settings, fresh, survey, choices.shift, importer.refused_share_max)
+    return _Pass(settings, file, importer, survey, progress).run(show_progress=show_progress)
 
-            def acknowledged(batch: Batch, _answer: BatchAnswer) -> None:
-                save_progress(record, progress.at_row(batch.mark))
+
+class _Pass:
+    """One pass over a file, from where the last one stopped."""
+
+    def __init__(
+        self, settings: Settings, file: Path, importer: Importer, survey: Survey, progress: Progress
+    ) -> None:
+        self.settings, self.file, self.importer, self.survey = settings, file, importer, survey
+        self.progress, self.after_row = progress, progress.rows_acknowledged
+        self.record = progress_path(settings.home, progress.tenant_id, progress.sha256)
+        self.rejected = RejectedFile(Path(progress.rejected), importer.rejected_layout(file))
+
+    def run(self, *, show_progress: bool) -> ImportReport:
+        """Sends, and keeps what was refused."""
+        tenant_id = self.progress.tenant_id
+        with (
+            closing(Registry(self.settings.registry_url)) as registry,
+            door_client(self.settings, registry, tenant_id) as client,
+            progress_bar(hidden=not show_progress) as bar,
+            self.rejected,
+        ):
+            self._begin()
+            task = bar.add_task(
+                f"{self.file.name} → {tenant_id}", total=self.survey.rows, completed=self.after_row
+            )
+
+            def acknowledged(batch: Batch, answer: BatchAnswer) -> None:
+                self._acknowledged(batch, answer)
                 bar.update(task, completed=batch.mark)
 
-            events = importer.events(
-                file, tenant_id, progress.sha256, shift_days=progress.shift_days, after_row=after_row
-            )
-            sent = client.send(whole_rows(events), acknowledged)
-    finally:
-        registry.close()
-    save_progress(record, progress.at_row(survey.rows))
-    return ImportReport(progress.at_row(survey.rows), survey, after_row, sent)
+            sent = client.send(whole_rows(self._records(), self._reject), acknowledged)
+            self._save(self.survey.rows)
+        return ImportReport(self.progress, self.survey, self.after_row, sent)
+
+    def _begin(self) -> None:
+        if self.after_row:
+            self.rejected.resume(self.progress.rejected_bytes, self.after_row)
+        else:
+            save_progress(self.record, self.progress)
+            self.rejected.start_over()
+        self._save(self.after_row)
+
+    def _records(self) -> Iterator[Record]:
+        progress = self.progress
+        return self.importer.records(
+            self.file,
+            progress.tenant_id,
+            progress.sha256,
+            shift_days=progress.shift_days,
+            after_row=self.after_row,
+        )
+
+    def _reject(self, record: Record) -> None:
+        self.rejected.add(record.row, record.source, record.reason)
+
+    def _acknowledged(self, batch: Batch, answer: BatchAnswer) -> None:
+        if isinstance(batch, RowBatch):
+            for record, reason in batch.refused(answer):
+                self.rejected.add(record.row, record.source, reason)
+        self._save(batch.mark)
+
+    def _save(self, rows: int) -> None:
+        """The rejected rows first: the record never claims a row whose rejection is not on disk."""
+        size_bytes = self.rejected.sync()
+        self.progress = replace(
+            self.progress,
+            rows_acknowledged=rows,
+            rejected_bytes=size_bytes,
+            rejected_rows=self.rejected.rows,
+        )
+        save_progress(self.record, self.progress)
 
 
 def _planned(
-    settings: Settings,
-    file: Path,
-    file_format: ImportFormat,
-    tenant_id: str,
-    survey: Survey,
-    *,
-    shift: str | None,
+    settings: Settings, fresh: Progress, survey: Survey, shift: str | None, refused_share_max: float
 ) -> Progress:
     """With which shift, and from where on, this import will send."""
-    sha256 = file_sha256(file)
-    before = load_progress(progress_path(settings.home, tenant_id, sha256))
+    before = load_progress(progress_path(settings.home, fresh.tenant_id, fresh.sha256))
     window = DoorWindow.of(dt.datetime.now(dt.UTC), settings.late_days)
-    refused_share_max = IMPORTERS[file_format].refused_share_max
     recorded_days = before.shift_days if before else None
     shift_days = choose_shift_days(shift, recorded_days, survey, window, refused_share_max)
-    after_row = before.rows_acknowledged if before and not before.is_complete else 0
-    return Progress(tenant_id, file.name, sha256, file_format, shift_days, survey.rows, after_row)
+    planned = replace(fresh, shift_days=shift_days)
+    is_own_file = before is not None and before.rejected == fresh.rejected
+    if before is not None and not before.is_complete and is_own_file:
+        if not _can_resume(before, fresh):
+            return planned  # from the first row on, over the file of rejected rows that the last pass began
+        return replace(
+            planned, rows_acknowledged=before.rows_acknowledged, rejected_bytes=before.rejected_bytes
+        )
+    require_own_file(Path(fresh.rejected), before.rejected_bytes if before and is_own_file else 0)
+    return planned
 
 
-def whole_rows(
-    events: Iterator[tuple[int, bytes]], max_events: int = BATCH_EVENTS, max_bytes: int = BATCH_BYTES
-) -> Iterator[Batch]:
-    """Batches that end at the end of a row; `mark` is that row, so that progress counts rows."""
-    lines: list[bytes] = []
-    size_bytes = last_row = 0
-    for row, line in events:
-        if row != last_row and lines and (len(lines) >= max_events or size_bytes + len(line) > max_bytes):
-            yield Batch(lines, last_row)
-            lines, size_bytes = [], 0
-        lines.append(line)
-        size_bytes += len(line) + 1
-        last_row = row
-    if lines:
-        yield Batch(lines, last_row)
+def _can_resume(before: Progress, now: Progress) -> bool:
+    """Whether the rest of the file gives what it would have given, and the rejected rows so far are there."""
+    rejected = Path(before.rejected)
+    has_rejected = not before.rejected_rows or (
+        rejected.exists() and rejected.stat().st_size >= before.rejected_bytes
+    )
+    return before.options == now.options and has_rejected
+
+
+def _rejected_path(file: Path, importer: Importer, choices: Choices) -> Path:
+    if choices.rejected is not None:
+        return choices.rejected.absolute()
+    stem = Path(name_unpacked(file)).stem
+    return file.absolute().with_name(f"{stem}.rejected{importer.rejected_layout(file).suffix}")
 
 
 def _render(console: Console, report: ImportReport) -> None:
     sent, progress = report.sent, report.progress
     title = f"{progress.file} → {progress.tenant_id}, moved by {progress.shift_days} days"
     seconds = round(sent.seconds, 1)
-    columns = ("sent", "accepted", "quarantined", "seconds")
-    console.print(table(title, columns, [(sent.sent, sent.accepted, sent.quarantined, seconds)]))
+    columns = ("rows", "rejected rows", "sent", "accepted", "quarantined", "seconds")
+    counts = (progress.rows, progress.rejected_rows, sent.sent, sent.accepted, sent.quarantined, seconds)
+    console.print(table(title, columns, [counts]))
     if report.resumed_after_row:
         console.print(f"resumed after row {report.resumed_after_row:,} of {report.survey.rows:,}")
     for code, count in sent.reasons.most_common():
         console.print(f"quarantined {count:,} × {code}: {sent.examples[code]}", markup=False)
+    if progress.rejected_rows:
+        console.print(f"rejected rows, each with its reason: {progress.rejected}", markup=False)
+    for name, count in sorted(report.survey.left_out.items()):
+        console.print(f"left out, for it is personal: {count:,} × {name}", markup=False)

@@ -1,4 +1,4 @@
-"""What an import remembers on disk: its shift and how far the door acknowledged it: one small file."""
+"""What an import remembers on disk: its shift, how far the door acknowledged it, what was rejected: one small file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from resources.errors import ContractError
 
 @dataclass(frozen=True)
 class Progress:
-    """One file's import into one tenant; `rows_acknowledged` of the running or last pass over the file."""
+    """One file's import into one tenant; `rows_acknowledged` of the running or last pass over the file.
+
+    The fields with a default are missing in records of earlier versions.
+    """
 
     tenant_id: str
     file: str
@@ -20,6 +23,10 @@ class Progress:
     shift_days: int
     rows: int
     rows_acknowledged: int = 0
+    options: str = ""  # what besides the file decides its events
+    rejected: str = ""  # the file of rejected rows
+    rejected_bytes: int = 0  # of which are written for good
+    rejected_rows: int = 0  # of which lie in the rows acknowledged
 
     @property
     def is_complete(self) -> bool:
@@ -29,6 +36,10 @@ class Progress:
     def at_row(self, rows_acknowledged: int) -> Progress:
         """The same import, this far."""
         return replace(self, rows_acknowledged=rows_acknowledged)
+
+    def with_rejected(self, size_bytes: int, rows: int) -> Progress:
+        """The same import, with this much in its file of rejected rows."""
+        return replace(self, rejected_bytes=size_bytes, rejected_rows=rows)
 
 
 def progress_path(home: Path, tenant_id: str, sha256: str) -> Path:

@@ -8,9 +8,7 @@ each row is a device of its own, and only the click id joins install and click.
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-import io
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -19,7 +17,9 @@ from pathlib import Path
 
 import orjson
 
-from cli.importers import Survey, id_namespace, open_bytes
+from cli.importers import Record, Survey, id_namespace
+from cli.importers.rejected import RejectedLayout
+from cli.importers.tables import TableRow, csv_layout, open_table
 from resources.errors import ContractError
 
 HEADER = ["ip", "app", "device", "os", "channel", "click_time", "attributed_time", "is_attributed"]
@@ -29,47 +29,50 @@ class TalkingData:
     """The importer of this format."""
 
     refused_share_max = 0.0
+    options = "talkingdata"
 
     def survey(self, path: Path, tenant_id: str) -> Survey:  # noqa: ARG002 - the file names no tenant
         """Counts rows and installs, and events per day."""
         clicks, installs = Counter[str](), Counter[str]()
         rows = 0
-        for number, row in read_rows(path):
-            rows = number
-            clicks[row[5][:10]] += 1
-            if row[6]:
-                installs[row[6][:10]] += 1
+        for row in read_rows(path):
+            rows = row.number
+            fields = row.values
+            clicks[fields[5][:10]] += 1
+            if fields[6]:
+                installs[fields[6][:10]] += 1
         if not rows:
             raise ContractError(f"{path.name} holds no rows: give a TalkingData file with at least one click")
         days = {_day(path, text): count for text, count in (clicks + installs).items()}
         return Survey(rows, {"click": rows, "install": installs.total()}, days)
 
-    def events(
+    def records(
         self, path: Path, tenant_id: str, sha256: str, *, shift_days: int, after_row: int
-    ) -> Iterator[tuple[int, bytes]]:
-        """The events of the rows after `after_row`: a click each, and its install right behind it."""
-        for number, row in read_rows(path):
-            if number > after_row:
-                for event in row_events(number, row, tenant_id, sha256, shift_days):
-                    yield number, orjson.dumps(event)
+    ) -> Iterator[Record]:
+        """The rows after `after_row`: a click each, and its install right behind it."""
+        for row in read_rows(path):
+            if row.number > after_row:
+                events = row_events(row.number, row.values, tenant_id, sha256, shift_days)
+                yield Record(row.number, row.source, tuple(map(orjson.dumps, events)))
+
+    def rejected_layout(self, path: Path) -> RejectedLayout:
+        """The same columns and two more."""
+        return csv_layout(path, ",")
 
 
-def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Row number from 1, and the eight fields.
+def read_rows(path: Path) -> Iterator[TableRow]:
+    """The rows, all of eight fields.
 
     Raises:
         ContractError: header or a row is not of this format.
     """
-    with open_bytes(path) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
-        reader = csv.reader(text)
-        if next(reader, None) != HEADER:
+    with open_table(path, ",") as table:
+        if table.header != HEADER:
             raise ContractError(f"{path.name} is no TalkingData file: its header must be {','.join(HEADER)}")
-        for number, row in enumerate(reader, start=1):
-            if len(row) != len(HEADER):
-                raise ContractError(
-                    f"{path.name}, row {number}: {len(row)} fields, not {len(HEADER)}; correct it"
-                )
-            yield number, row
+        for row in table.rows():
+            if row.problem:
+                raise ContractError(f"{path.name}, row {row.number}: {row.problem}; correct it")
+            yield row
 
 
 def row_events(

@@ -13,8 +13,10 @@ import typer
 from jsonschema import Draft202012Validator, FormatChecker
 from typer.testing import CliRunner
 
-from cli.import_events import ImportFormat, import_command, import_file, whole_rows
-from cli.importers import Survey, file_sha256
+from cli.import_events import import_command, import_file
+from cli.importers import Record, Survey, file_sha256
+from cli.importers.batches import whole_rows
+from cli.importers.formats import Choices, ImportFormat
 from cli.importers.ndjson import Ndjson
 from cli.importers.progress import load_progress, progress_path, save_progress
 from cli.importers.shift import DoorWindow, choose_shift_days
@@ -56,7 +58,7 @@ def test_a_row_is_a_click_and_its_install_joined_by_the_click_id_alone() -> None
     assert click["clickId"] == click["deviceId"] == install["deviceId"] == f"td-{SHA256[:12]}-7"
     assert install["campaign"] == "unknown"
     for event in (click, install):
-        schema = event_schemas()[str(event["eventType"])]
+        schema = event_schemas("v1")[str(event["eventType"])]
         Draft202012Validator(schema, format_checker=FormatChecker()).validate(event)
 
 
@@ -110,8 +112,8 @@ def test_a_file_longer_than_the_window_is_not_told_to_shift() -> None:
 
 
 def test_batches_end_with_a_row() -> None:
-    events = [(row, b"x") for row in range(1, 6) for _ in range(2)]
-    batches = list(whole_rows(iter(events), max_events=3))
+    records = [Record(row, b"", (b"x", b"x")) for row in range(1, 6)]
+    batches = list(whole_rows(records, rejected=pytest.fail, max_events=3))
     assert [(len(batch.lines), batch.mark) for batch in batches] == [(4, 2), (4, 4), (2, 5)]
 
 
@@ -139,7 +141,7 @@ def test_importing_again_sends_the_same_bytes_and_an_interrupted_import_resumes(
     path = write_csv(tmp_path / "some.csv", [ROW, CLICK_ONLY, ROW, CLICK_ONLY, ROW])
 
     def run(shift: str | None) -> Any:
-        return import_file(door.settings, path, ImportFormat.TALKINGDATA, tenant_id, shift=shift)
+        return import_file(door.settings, path, ImportFormat.TALKINGDATA, tenant_id, Choices(shift=shift))
 
     first = run("auto")
     assert (first.sent.sent, first.sent.accepted, first.sent.quarantined) == (8, 8, 0)
@@ -161,7 +163,7 @@ def test_importing_again_sends_the_same_bytes_and_an_interrupted_import_resumes(
 @pytest.mark.skipif(not SAMPLE.exists(), reason="the TalkingData sample is not beside the checkout")
 def test_the_real_sample_arrives_whole_with_every_interval_kept(door: Any) -> None:
     tenant_id = door.add_tenant("t_talkingdata")
-    report = import_file(door.settings, SAMPLE, ImportFormat.TALKINGDATA, tenant_id, shift="auto")
+    report = import_file(door.settings, SAMPLE, ImportFormat.TALKINGDATA, tenant_id, Choices(shift="auto"))
     assert report.document()["events"] == {"click": 100_000, "install": 227}
     assert (report.sent.sent, report.sent.accepted, report.sent.quarantined) == (100_227, 100_227, 0)
     events = door.events(tenant_id)
@@ -201,7 +203,8 @@ def test_ndjson_gets_what_is_missing_and_only_its_dates_move(tmp_path: Path) -> 
     survey = Ndjson().survey(path, "t1")
     assert (survey.rows, survey.events) == (4, {"install": 2, "unreadable": 1})
     assert survey.per_day == {dt.date(2017, 11, 7): 1}
-    sent = list(Ndjson().events(path, "t1", SHA256, shift_days=1, after_row=0))
+    records = Ndjson().records(path, "t1", SHA256, shift_days=1, after_row=0)
+    sent = [(record.row, line) for record in records for line in record.lines]
     assert b'"timestamp":"2017-11-08T23:30:38.123+02:00"' in sent[0][1]
     assert b'"clickTime":"2017-11-08T23:00:00Z"' in sent[0][1]
     assert b'"tenantId":"t1","eventId":"' in sent[0][1]
@@ -232,4 +235,4 @@ def test_a_door_that_is_away_is_said_at_once(door: Any, tmp_path: Path) -> None:
     away = Settings(home=door.settings.home, ingest_port=1)
     path = write_csv(tmp_path / "some.csv", [ROW])
     with pytest.raises(ServiceUnavailableError, match=r"t_away.*unmogrowp up"):
-        import_file(away, path, ImportFormat.TALKINGDATA, tenant_id, shift="auto")
+        import_file(away, path, ImportFormat.TALKINGDATA, tenant_id, Choices(shift="auto"))
