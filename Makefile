@@ -19,7 +19,7 @@ setup: .venv/.current web ## .venv with everything in it; does nothing when it i
 	python3 -m venv .bootstrap
 	.bootstrap/bin/pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
 
-.venv/.current: requirements.lock pyproject.toml | .bootstrap/bin/uv
+.venv/.current: requirements.lock pyproject.toml $(wildcard ingest_api/native/*) | .bootstrap/bin/uv
 	@test -x $(PY) || $(UV) venv --quiet --python 3.12 .venv 2>/dev/null || $(UV) venv --quiet --python '>=3.11' .venv
 	$(UV) pip sync --quiet --python $(PY) --require-hashes requirements.lock
 	$(UV) pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .

@@ -19,7 +19,9 @@ def build_defs(settings: Settings) -> dg.Definitions:
     from assets.checks.clean import clean_checks  # noqa: PLC0415
     from assets.clean import clean_events  # noqa: PLC0415
     from assets.exports import tenant_exports  # noqa: PLC0415
+    from assets.maintenance import build_maintenance_defs  # noqa: PLC0415
     from assets.marts import build_marts  # noqa: PLC0415
+    from assets.quarantine_growth import build_growth_defs  # noqa: PLC0415
     from assets.raw import RAW_EVENTS  # noqa: PLC0415
     from assets.tenants import build_tenant_defs  # noqa: PLC0415
 
@@ -27,4 +29,10 @@ def build_defs(settings: Settings) -> dg.Definitions:
         assets=[RAW_EVENTS, clean_events, build_marts(settings), tenant_exports],
         asset_checks=clean_checks(),
     )
-    return dg.Definitions.merge(graph, build_automation(settings), build_tenant_defs(settings))
+    return dg.Definitions.merge(
+        graph,
+        build_automation(settings),
+        build_tenant_defs(settings),
+        build_growth_defs(settings),
+        build_maintenance_defs(settings),
+    )

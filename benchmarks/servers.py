@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -43,20 +43,30 @@ class Door(NamedTuple):
 def running_door(home: Path, **changes: int) -> Iterator[Door]:
     """`python -m ingest_api` over an empty home, with an active tenant in its registry."""
     home.mkdir(parents=True)
-    settings = default_settings(home, ingest_port=_free_port(), **changes)
-    token = _activated_tenant_token(settings)
-    environment = _clean_environment(
-        UNMOGROWP_HOME=str(home), UNMOGROWP_INGEST_PORT=str(settings.ingest_port)
-    )
-    command = [sys.executable, "-m", "ingest_api"]
-    with _running(command, settings.ingest_port, environment, home / "door.log") as server:
-        yield Door(server, settings, token)
+    settings = default_settings(home, ingest_port=free_port(), **changes)
+    token = activated_tenant_token(settings)
+    command, environment = [sys.executable, "-m", "ingest_api"], environment_of(settings)
+    with _running(
+        command, environment, home / "door.log", lambda: door_is_ready(settings.ingest_port)
+    ) as process:
+        yield Door(Server(process.pid, settings.ingest_port), settings, token)
+
+
+@contextmanager
+def running_lander(door: Door) -> Iterator[Server]:
+    """`python -m ingest_api.lander` behind the door; ready once it has said how it stands."""
+    home = door.settings.home
+    command, log = [sys.executable, "-m", "ingest_api.lander"], home / "lander.log"
+    status = home / "status" / "lander.json"
+    status.unlink(missing_ok=True)  # an earlier lander's
+    with _running(command, environment_of(door.settings), log, status.exists) as process:
+        yield Server(process.pid, 0)
 
 
 @contextmanager
 def running_noop(home: Path) -> Iterator[Server]:
     """The bare no-op ASGI application on uvicorn, with the door's event loop and parser."""
-    port = _free_port()
+    port = free_port()
     options = [
         "--loop",
         "uvloop",
@@ -69,38 +79,51 @@ def running_noop(home: Path) -> Iterator[Server]:
         "--no-access-log",
     ]
     command = [sys.executable, "-m", "uvicorn", "benchmarks.noop:application", "--port", str(port), *options]
-    with _running(command, port, _clean_environment(), home / "noop.log") as server:
-        yield server
+    with _running(command, clean_environment(), home / "noop.log", lambda: door_is_ready(port)) as process:
+        yield Server(process.pid, port)
 
 
-def _activated_tenant_token(settings: Settings) -> str:
+def activated_tenant_token(settings: Settings, tenant_id: str = TENANT) -> str:
+    """The write token of a new, active tenant in the registry of these settings."""
     registry = Registry(settings.registry_url)
     try:
         registry.migrate()
-        registry.request(TENANT, "starter", actor=ACTOR)
-        registry.transition(TENANT, TenantState.PROVISIONING, actor=ACTOR)
-        token = registry.mint_key(TENANT, "ingest", ACTOR)
-        registry.transition(TENANT, TenantState.ACTIVE, actor=ACTOR)
+        registry.request(tenant_id, "starter", actor=ACTOR)
+        registry.transition(tenant_id, TenantState.PROVISIONING, actor=ACTOR)
+        token = registry.mint_key(tenant_id, "ingest", ACTOR)
+        registry.transition(tenant_id, TenantState.ACTIVE, actor=ACTOR)
     finally:
         registry.close()
     return token
 
 
-def _clean_environment(**settings: str) -> dict[str, str]:
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The environment in which a process reads exactly these settings, those without a secret."""
+    named = {
+        f"UNMOGROWP_{name.upper()}": str(getattr(settings, name))
+        for name, field in type(settings).model_fields.items()
+        if getattr(settings, name) != field.get_default()
+    }
+    return clean_environment(**named)
+
+
+def clean_environment(**settings: str) -> dict[str, str]:
     """This environment without the user's own settings: they may name real stores."""
     inherited = {key: value for key, value in child_environment().items() if not key.startswith("UNMOGROWP_")}
     return inherited | settings
 
 
 @contextmanager
-def _running(command: Sequence[str], port: int, environment: dict[str, str], log: Path) -> Iterator[Server]:
+def _running(
+    command: Sequence[str], environment: dict[str, str], log: Path, is_ready: Callable[[], bool]
+) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
             command, cwd=APPLICATION_ROOT, env=environment, stdout=output, stderr=output
         )
     try:
-        _wait_until_ready(process, f"http://127.0.0.1:{port}/health/ready", log)
-        yield Server(process.pid, port)
+        _wait_until_ready(process, is_ready, log)
+        yield process
     finally:
         process.terminate()
         try:
@@ -110,19 +133,26 @@ def _running(command: Sequence[str], port: int, environment: dict[str, str], log
             process.wait()
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+def _wait_until_ready(process: subprocess.Popen[bytes], is_ready: Callable[[], bool], log: Path) -> None:
     deadline_s = time.monotonic() + START_TIMEOUT_S
     while process.poll() is None and time.monotonic() < deadline_s:
-        try:
-            if httpx.get(url, trust_env=False).is_success:
-                return
-        except httpx.TransportError:
-            time.sleep(0.1)
+        if is_ready():
+            return
+        time.sleep(0.1)
     last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it wrote no log"]
     raise ServiceUnavailableError(f"the server under measurement did not start: {last[0]}")
 
 
-def _free_port() -> int:
+def door_is_ready(port: int) -> bool:
+    """Whether the door on this port says that it takes events."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health/ready", trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

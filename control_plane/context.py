@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass
-from typing import Annotated
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Path, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from resources.errors import AuthenticationError, AuthorizationError
 from resources.object_store import ObjectStore
 from resources.registry import Registry, digest_of
+from resources.registry.records import TENANT_ID_PATTERN
 from resources.scraping import check_scraper
 from resources.settings import Settings
+
+if TYPE_CHECKING:
+    from resources.lake import Lake
 
 ADMIN_ACTOR = "admin-token"  # until people sign in by OIDC, the token is who acts
 
@@ -26,6 +31,15 @@ class ControlPlane:
     registry: Registry
     exports: ObjectStore
     admin_token_digest: bytes
+
+    @cached_property
+    def lake(self) -> Lake:
+        """The lake, its tables made; opened when first asked for."""
+        from resources.lake import Lake  # noqa: PLC0415 - 1.4 CPU s of import, wanted only where the lake is read
+
+        lake = Lake(self.settings)
+        lake.ensure_tables()
+        return lake
 
 
 def control_plane_of(request: Request) -> ControlPlane:
@@ -82,6 +96,38 @@ def require_export_tenant(
     return tenant_id
 
 
+def require_tenant_reader(
+    plane: Plane,
+    tenant_id: Annotated[str, Path(pattern=TENANT_ID_PATTERN, examples=["t123"])],
+    admin: Annotated[HTTPAuthorizationCredentials | None, Depends(_admin_scheme)],
+    _key: Annotated[
+        HTTPAuthorizationCredentials | None, Depends(_export_scheme)
+    ],  # the same header, documented
+) -> str:
+    """The tenant of the path, when the administrator asks or the tenant itself with its export key.
+
+    Raises:
+        AuthenticationError: neither the admin token nor a live export key is presented.
+        AuthorizationError: the key is another tenant's.
+        TenantNotFoundError: the administrator names a tenant that is not there.
+    """
+    if admin is None:
+        raise AuthenticationError(
+            "present the admin token or the tenant's export key as `Authorization: Bearer …`"
+        )
+    digest = digest_of(admin.credentials)
+    if hmac.compare_digest(digest, plane.admin_token_digest):
+        return plane.registry.get(tenant_id).tenant_id
+    owner = plane.registry.active_key_digests("export").get(digest)
+    if owner is None:
+        raise AuthenticationError(
+            "this key opens nothing here; mint a key of kind export for an active tenant"
+        )
+    if not hmac.compare_digest(owner.encode(), tenant_id.encode()):
+        raise AuthorizationError("this key is another tenant's; ask for the tenant it belongs to")
+    return owner
+
+
 def require_scraper(
     plane: Plane, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_metrics_scheme)]
 ) -> None:
@@ -96,3 +142,4 @@ def require_scraper(
 
 Admin = Annotated[str, Depends(require_admin)]
 ExportTenant = Annotated[str, Depends(require_export_tenant)]
+ReadTenant = Annotated[str, Depends(require_tenant_reader)]

@@ -27,6 +27,7 @@ def main() -> None:
         ws="none",
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here asks where a request came from; 3 µs each
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
         backlog=2048,

@@ -1,7 +1,7 @@
 """The door as an ASGI application: FastAPI for health, metrics and OpenAPI, a thin front to ingest.
 
-The front answers `POST /v1/events/ingest` and `/v1/events/batch` without FastAPI's layers (41 instead of
-119 µs per request) by the same `HotPath` that the documented routes call.
+The front answers `POST /v1/events/ingest` and `/v1/events/batch`, and those of every other contract version,
+without FastAPI's layers (41 instead of 119 µs per request) by the same `HotPath` that the documented routes call.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from starlette.exceptions import HTTPException
 
 from ingest_api.answers import Answer, problem
 from ingest_api.documentation import (
-    BATCH_DOCUMENTATION,
     DESCRIPTION,
     METRICS_DOCUMENTATION,
     SECURITY_SCHEMES,
-    SINGLE_DOCUMENTATION,
+    batch_documentation,
+    event_components,
+    single_documentation,
 )
-from ingest_api.event_log.segments import claim_writer
-from ingest_api.hot_path import BATCH_PATH, SINGLE_PATH, ClientGoneError, HotPath
+from ingest_api.event_log.stores import open_event_log
+from ingest_api.hot_path import ROUTES, ClientGoneError, HotPath
 from ingest_api.keys import KeyCache, KeySource
 from ingest_api.metrics import DoorMetrics
 from resources.errors import AuthenticationError
@@ -41,15 +42,15 @@ if TYPE_CHECKING:
     Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
     Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-INGEST_PATHS = frozenset({SINGLE_PATH, BATCH_PATH})
-
 
 class _Api(FastAPI):
-    """FastAPI whose OpenAPI document also says which tokens are sent, and how."""
+    """FastAPI whose OpenAPI document also holds the event schemas, and says which tokens are sent, and how."""
 
     def openapi(self) -> dict[str, Any]:
         document = super().openapi()
-        document.setdefault("components", {})["securitySchemes"] = SECURITY_SCHEMES
+        components = document.setdefault("components", {})
+        components["securitySchemes"] = SECURITY_SCHEMES
+        components["schemas"] = {**components.get("schemas", {}), **event_components()}
         return document
 
 
@@ -62,7 +63,7 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take the ingest requests; pass everything else on."""
-        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] not in INGEST_PATHS:
+        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] not in ROUTES:
             await self.api(scope, receive, send)
             return
         try:
@@ -89,12 +90,7 @@ def create_app(
         if hot_path.event_log is not None:
             yield
             return
-        own_log = claim_writer(
-            settings.event_log_dir,
-            segment_max_bytes=settings.segment_max_bytes,
-            segment_max_age_s=settings.segment_max_age_s,
-            budget_bytes=settings.event_log_budget_bytes,
-        )
+        own_log = open_event_log(settings)
         hot_path.event_log = own_log
         try:
             yield
@@ -126,15 +122,19 @@ def _add_ingest_routes(api: FastAPI, hot_path: HotPath) -> None:
         answer = await hot_path.answer(request.url.path, dict(request.headers.raw), request.receive)
         return _response(answer)
 
-    @api.post(SINGLE_PATH, **SINGLE_DOCUMENTATION)
     async def ingest_event(request: Request) -> Response:
         """Take one event. 202 once it is durable."""
         return await answered(request)
 
-    @api.post(BATCH_PATH, **BATCH_DOCUMENTATION)
     async def ingest_batch(request: Request) -> Response:
         """Take many events, each with its own verdict. 202 once all are durable."""
         return await answered(request)
+
+    for path, route in ROUTES.items():
+        if route.is_batch:
+            api.post(path, **batch_documentation(route.version))(ingest_batch)
+        else:
+            api.post(path, **single_documentation(route.version))(ingest_event)
 
 
 def _add_operations_routes(api: FastAPI, hot_path: HotPath, metrics: DoorMetrics, scrape_token: str) -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -37,6 +38,8 @@ _GZIP_WINDOW_BITS = 31  # zlib's code for "gzip wrapper, largest window"
 _GZIP_PIECE_BYTES = 64 * 1024
 _GZIP_MEMBERS_MAX = 10_000  # one for every event of the largest batch
 _JSON_SPACE = b" \t\r\n"
+_LINE = re.compile(rb"[^ \t\r\n][^\n]*")  # a line that is not blank
+_BEFORE_VALUES = (b",", b"[", b"{", b"\n")
 # The tokens that matter for structure; whatever is inside a string is skipped whole. Possessive: to keep the
 # way back costs 120 bytes of memory per character of a string.
 _STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{},]', re.DOTALL)
@@ -55,6 +58,14 @@ class BodyUnreadableError(Exception):
     """The body is not what its headers say; the text says why, without showing it."""
 
     def __init__(self, reason: str, code: str = "not_json") -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class BodyTooManyError(Exception):
+    """The body holds more than it may, by number; the text says of what."""
+
+    def __init__(self, code: str, reason: str) -> None:
         super().__init__(reason)
         self.code = code
 
@@ -150,6 +161,30 @@ def _full_or_cut_off(body: bytes, max_bytes: int) -> BodyTooLargeError | BodyUnr
     return BodyUnreadableError("the zstd body is cut off", "bad_encoding")
 
 
+def check_counts(plain: bytes, body_format: BodyFormat, *, events_max: int, values_max: int) -> None:
+    """Refuse, before it is parsed, a body that would become more objects than it may.
+
+    Parsed, 64 MiB of `[],[],…` are 1.5 GB. Every value but the first follows a comma or a bracket, so these
+    bound the objects; those in strings count too. Counting costs 0.3 µs per event, and small bodies nothing.
+
+    Raises:
+        BodyTooManyError: there are more lines or values.
+    """
+    if body_format is BodyFormat.NDJSON and plain.count(b"\n") > events_max:
+        lines = islice(_LINE.finditer(plain), events_max, None)
+        if next(lines, None) is not None:
+            raise too_many_events(events_max)
+    if len(plain) > values_max and sum(map(plain.count, _BEFORE_VALUES)) > values_max:
+        raise BodyTooManyError(
+            "too_many_values", f"a body may hold {values_max} commas and opening brackets: send several"
+        )
+
+
+def too_many_events(events_max: int) -> BodyTooManyError:
+    """What a batch of more events is refused with."""
+    return BodyTooManyError("too_many_events", f"a batch may hold {events_max} events: send several")
+
+
 def parsed(plain: bytes, body_format: BodyFormat) -> Deliveries:
     """The deliveries of an unpacked body.
 
@@ -220,19 +255,6 @@ def _array_elements(plain: bytes) -> Iterator[bytes]:
         elif token == b"," and depth == 1:
             yield plain[start : match.start()].strip(_JSON_SPACE)
             start = match.end()
-
-
-def nesting_depth(raw: bytes) -> int:
-    """How deep arrays and objects lie in each other; a scalar has 0."""
-    depth = deepest = 0
-    for match in _STRUCTURE.finditer(raw):
-        token = match.group()
-        if token in (b"[", b"{"):
-            depth += 1
-            deepest = max(deepest, depth)
-        elif token in (b"]", b"}"):
-            depth -= 1
-    return deepest
 
 
 def has_wide_integer(raw: bytes) -> bool:

@@ -17,15 +17,12 @@ import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 from ingest_api.event_log.protocol import LogPosition
-from ingest_api.landing import Batch, slices_of
+from ingest_api.landing import Batch, LandedRows, slices_of
 from resources.lake import OFFSET_PREFIX, SLICES_KEY, slices_json
 from resources.pii import Keyring
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Callable, Mapping
-
-    import pyarrow as pa
 
     from ingest_api.event_log.protocol import LogReader
     from ingest_api.pii import TenantEvents
@@ -41,7 +38,8 @@ ROWS_KEY = "unmogrowp.rows"
 LAND_SEQ_KEY = f"{OFFSET_PREFIX}land_seq"
 # Unpacked bytes after which a batch is full whatever its row count; it takes about four times this in memory.
 BATCH_MAX_BYTES = 128 * 1024 * 1024
-TENANTS_REMEMBERED = 1_000  # pseudonym caches kept between landings
+# Pseudonyms and stored originals kept between landings, of all tenants; 200 bytes each.
+REMEMBERED_MAX = 200_000
 
 
 class LandReport(NamedTuple):
@@ -102,20 +100,19 @@ class Lander:
         if not batch.positions:
             self._release(offsets)
             return LandReport()
+        events = batch.events(self._lake.arrow_schema(EVENTS_TABLE))
         self._after_step("read")
         for tenant in self._tenants.values():
             tenant.store_originals(self._vault)
         self._after_step("vault")
         if batch.quarantine_count:
             rejected = batch.quarantine_table(self._lake.arrow_schema(QUARANTINE_TABLE))
-            self._commit(
-                QUARANTINE_TABLE, rejected, batch, {}, slices_of(rejected, "event_date", "received_date")
-            )
+            slices = slices_of(rejected, "event_date", "received_date")
+            self._commit(QUARANTINE_TABLE, LandedRows(rejected, slices, batch.quarantine_count), batch, {})
             self._after_step("quarantine")
-        if batch.event_count:
-            events = batch.events_table(self._lake.arrow_schema(EVENTS_TABLE))
+        if events is not None:
             land_seq = {LAND_SEQ_KEY: str(batch.next_land_seq)}
-            self._commit(EVENTS_TABLE, events, batch, land_seq, slices_of(events, "event_date"))
+            self._commit(EVENTS_TABLE, events, batch, land_seq)
             self._after_step("events")
         self._read_upto |= batch.positions
         self._release(offsets)
@@ -124,9 +121,10 @@ class Lander:
         return LandReport(batch.event_count, batch.quarantine_count, commits, batch.unpacked_bytes)
 
     def _gather(self, offsets: Mapping[str, Mapping[str, str]]) -> Batch:
-        if len(self._tenants) > TENANTS_REMEMBERED:
+        if sum(tenant.remembered for tenant in self._tenants.values()) > REMEMBERED_MAX:
             self._tenants.clear()
-        batch = Batch(self._keyring, self._tenants, int(offsets[EVENTS_TABLE].get(LAND_SEQ_KEY, "0")))
+        next_land_seq = int(offsets[EVENTS_TABLE].get(LAND_SEQ_KEY, "0"))
+        batch = Batch(self._keyring, self._tenants, next_land_seq, is_native=self._settings.native_scan)
         writers = self._reader.writers()
         for writer in writers:
             share = max(
@@ -156,14 +154,7 @@ class Lander:
             self._offsets = {name: self._lake.offsets(name) for name in (EVENTS_TABLE, QUARANTINE_TABLE)}
         return self._offsets
 
-    def _commit(
-        self,
-        name: str,
-        rows: pa.Table,
-        batch: Batch,
-        more_offsets: dict[str, str],
-        slices: Mapping[str, set[dt.date]],
-    ) -> None:
+    def _commit(self, name: str, landed: LandedRows, batch: Batch, more_offsets: dict[str, str]) -> None:
         offsets = self._landed_offsets()[name]
         moved = {
             f"{OFFSET_PREFIX}{writer}": str(max(position, _position(offsets, writer) or position))
@@ -171,10 +162,10 @@ class Lander:
         }  # never back: after a crash between the tables quarantine's position is ahead of this batch
         self._lake.append_with_offsets(
             name,
-            rows,
+            landed.rows,
             offsets={**moved, **more_offsets},
             expected_offsets=offsets,
-            summary={SLICES_KEY: slices_json(slices), ROWS_KEY: str(rows.num_rows)},
+            summary={SLICES_KEY: slices_json(landed.slices), ROWS_KEY: str(landed.row_count)},
         )
         offsets |= {**moved, **more_offsets}
 

@@ -5,6 +5,7 @@ Started by `python -m ingest_api.lander`. Landing itself is `lander`'s.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import logging
@@ -16,16 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from ingest_api.event_log.segment_reader import SegmentReader
+from ingest_api.event_log.stores import open_log_reader
 from ingest_api.lander import Lander, LandReport
 from resources.errors import UnMoGrowPError
 from resources.lake import Lake
+from resources.lean_imports import leave_out
 from resources.settings import load_settings
 from resources.vault import open_vault
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ingest_api.event_log.protocol import LogReader
     from resources.settings import Settings
 
 logger = logging.getLogger("ingest_api.lander")
@@ -101,10 +104,18 @@ class LanderService:
             return float(min(RETRY_WAIT_MAX_S, RETRY_WAIT_S * 2 ** min(self._failures - 1, 10)))
         return max(0.05, self._settings.land_interval_s - spent_s)
 
+    def _backlog_bytes(self) -> int | None:
+        """None while the log cannot be asked."""
+        try:
+            return self._lander.backlog_bytes()
+        except UnMoGrowPError as error:
+            logger.warning("the backlog is not known: %s", error)
+            return None
+
     def _write_status(self, error_text: str | None) -> None:
         status = {
             "at": dt.datetime.now(dt.UTC).isoformat(),
-            "backlog_bytes": self._lander.backlog_bytes(),
+            "backlog_bytes": self._backlog_bytes(),
             "rows_total": self._rows_total,
             "quarantined_total": self._quarantined_total,
             "failures_in_a_row": self._failures,
@@ -117,11 +128,11 @@ class LanderService:
         draft.replace(path)
 
 
-def make_lander(settings: Settings) -> Lander:
-    """The lander of these settings, its tables made."""
+def make_lander(settings: Settings, reader: LogReader) -> Lander:
+    """The lander of these settings, its tables made. The reader stays the caller's to close."""
     lake = Lake(settings)
     lake.ensure_tables()
-    return Lander(settings, lake, SegmentReader(settings.event_log_dir), open_vault(settings))
+    return Lander(settings, lake, reader, open_vault(settings))
 
 
 def main() -> None:
@@ -129,10 +140,12 @@ def main() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    leave_out("pandas")  # pyarrow loads it where it finds it: 35 MB
     settings = load_settings()
-    service = LanderService(settings, make_lander(settings))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: service.stop())
-    logger.info("the lander runs")
-    service.run()
+    with contextlib.closing(open_log_reader(settings)) as reader:
+        service = LanderService(settings, make_lander(settings, reader))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: service.stop())
+        logger.info("the lander runs")
+        service.run()
     logger.info("the lander has stopped")

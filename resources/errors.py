@@ -69,5 +69,21 @@ class EventLogFullError(RetryableError):
     """The event log's disk budget is used up: land or enlarge before taking more."""
 
 
+class LanderBehindError(EventLogFullError):
+    """The event log has room, and holds more that has not landed than it may: come back a little later."""
+
+
+class SnapshotExpiredError(PermanentError):
+    """That snapshot of the table is no longer kept, and what it held cannot be told."""
+
+
+class RecordTooLargeError(PermanentError):
+    """The event log takes no record of this size; smaller ones it takes."""
+
+
+class LogTruncatedError(PermanentError):
+    """The event log ends before what has landed from it: it is not the log it was."""
+
+
 class CommitConflictError(RetryableError):
     """A concurrent commit won; re-read and recompute."""

@@ -12,13 +12,17 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyiceberg.exceptions import CommitFailedException, ValidationException
 
-from resources.errors import CommitConflictError, MixedTenantsError
+from resources.errors import CommitConflictError
 from resources.lake_catalog import arrow_schema, create_missing_tables, open_catalog
-from resources.lake_filters import all_of, equals, is_in
+from resources.lake_clickhouse import clickhouse_source
+from resources.lake_expiry import expire_if_due
+from resources.lake_filters import all_of, below, equals, is_in
+from resources.lake_history import PastSnapshot, landed_until, snapshots_since
+from resources.lake_rows import assert_inside, conformed, sorted_parts, sorted_rows
 from schemas import table_schemas
 
 if TYPE_CHECKING:
@@ -84,7 +88,7 @@ class Lake:
     def append_with_offsets(
         self,
         name: str,
-        rows: pa.Table,
+        rows: pa.Table | Iterable[pa.Table],
         *,
         offsets: Mapping[str, str],
         expected_offsets: Mapping[str, str],
@@ -92,6 +96,9 @@ class Lake:
         properties: Mapping[str, str] | None = None,
     ) -> int:
         """Append rows and move the offsets in one commit.
+
+        Rows are a table in any order, or tables that follow each other in the table's sort order, so that they need
+        not be in memory together.
 
         The offsets go into the snapshot summary and into the table properties: the first is lost when
         the snapshot expires, the second is not. These tables have `commit.retry.num-retries=0`, so a
@@ -103,6 +110,8 @@ class Lake:
         Raises:
             CommitConflictError: another writer moved the offsets or committed meanwhile; nothing was written.
         """
+        from resources.lake_files import append_rows  # noqa: PLC0415 - 1.5 CPU s of import that readers are spared
+
         table = self.table(name)
         stored = offsets_of(table)
         for key in offsets:
@@ -113,11 +122,13 @@ class Lake:
                 )
         try:
             with table.transaction() as tx:
-                tx.append(self._sorted(name, rows), snapshot_properties={**summary, **offsets})
+                append_rows(tx, table, sorted_parts(rows, table_schemas()[name]), {**summary, **offsets})
                 tx.set_properties({**offsets, **(properties or {})})
         except CommitFailedException as error:
             raise CommitConflictError(f"{name}: a concurrent commit won; read the offsets again") from error
-        return current_snapshot_id(table) or 0
+        snapshot_id = current_snapshot_id(table) or 0
+        expire_if_due(table, self._settings)
+        return snapshot_id
 
     # -- slices ----------------------------------------------------------------------------------
 
@@ -151,13 +162,13 @@ class Lake:
             MixedTenantsError: a row lies outside the slices.
             CommitConflictError: a concurrent commit touched the same slices; recompute.
         """
-        arrow = self._conformed(name, rows)
-        self._assert_inside(name, arrow, tenant_id, dates)
+        arrow = conformed(rows, self.arrow_schema(name))
+        assert_inside(arrow, table_schemas()[name], tenant_id, dates)
         table = since or self.table(name)
         told = {**(summary or {}), RUN_ID_KEY: run_id, SLICES_KEY: slices_json({tenant_id: dates})}
         try:
             table.overwrite(
-                self._sorted(name, arrow),
+                sorted_rows(arrow, table_schemas()[name]),
                 overwrite_filter=self._slice_filter(name, tenant_id, dates),
                 snapshot_properties=told,
             )
@@ -166,7 +177,9 @@ class Lake:
                 f"{name}: tenant {tenant_id}, {min(dates)}..{max(dates)} changed while it was being written; "
                 "run it again"
             ) from error
-        return current_snapshot_id(table) or 0
+        snapshot_id = current_snapshot_id(table) or 0
+        expire_if_due(table, self._settings)
+        return snapshot_id
 
     def replace_slice(
         self, name: str, rows: pa.Table | pl.DataFrame, *, tenant_id: str, date: dt.date, run_id: str
@@ -204,12 +217,20 @@ class Lake:
     ) -> pl.DataFrame:
         """Rows that match (see `resources.lake_filters`), as polars; `columns` keeps only those.
 
-        `snapshot_id` reads the table as it was then; without it, as it is.
+        `snapshot_id` reads the table as it was then; without it, as it is. Of a landed table (raw.events) a
+        snapshot that has expired is read by the landing order of its rows, which is the same rows.
+
+        Raises:
+            SnapshotExpiredError: the snapshot has expired and the table has no landing order.
         """
         import polars as pl  # noqa: PLC0415 - 0.4 CPU s of import, wanted only where rows are read
 
         fields = tuple(columns) if columns else ("*",)
-        scan = self.table(name).scan(row_filter=row_filter, selected_fields=fields, snapshot_id=snapshot_id)
+        table = self.table(name)
+        if snapshot_id is not None and table.snapshot_by_id(snapshot_id) is None:
+            row_filter = all_of(row_filter, below("land_seq", landed_until(table, snapshot_id)))
+            snapshot_id = None
+        scan = table.scan(row_filter=row_filter, selected_fields=fields, snapshot_id=snapshot_id)
         arrow = scan.to_arrow()
         frame = pl.from_arrow(arrow)
         assert isinstance(frame, pl.DataFrame)  # noqa: S101 - narrows from_arrow's union
@@ -220,61 +241,22 @@ class Lake:
     def changes_since(self, name: str, snapshot_id: int | None) -> tuple[list[SnapshotChange], bool]:
         """Snapshots after `snapshot_id`, oldest first, and whether the chain is unbroken.
 
-        The second value is False when the cursor's snapshot has expired: slices may be missing then and
-        the caller must take every slice.
+        Expired snapshots are among them for EXPIRED_LOG_DAYS (`resources.lake_orphans`). The second value is
+        False when the cursor is older than that, or None while the table's first snapshots have expired: slices
+        may be missing then and the caller must take every slice.
         """
-        table = self.table(name)
-        by_id = {snapshot.snapshot_id: snapshot for snapshot in table.metadata.snapshots}
-        changes: list[SnapshotChange] = []
-        next_id = current_snapshot_id(table)
-        while next_id is not None and next_id != snapshot_id:
-            snapshot = by_id.get(next_id)
-            if snapshot is None:
-                return changes[::-1], False
-            changes.append(_change(snapshot))
-            next_id = snapshot.parent_snapshot_id
-        return changes[::-1], next_id == snapshot_id
+        past_snapshots, unbroken = snapshots_since(self.table(name), snapshot_id)
+        return [_change(snapshot) for snapshot in past_snapshots], unbroken
 
     def clickhouse_source(self, name: str) -> str:
-        """The ClickHouse table expression that reads this table at its newest snapshot.
-
-        The metadata file is always pinned: unpinned, a losing commit's leftover file breaks the read.
-        On S3 the server signs with its own environment's credentials, so no secret is in any SQL.
-        """
-        table = self.table(name)
-        location = table.location().removeprefix("file://")
-        metadata = table.metadata_location.removeprefix("file://").removeprefix(location).lstrip("/")
-        function = "icebergLocal"
-        if location.startswith("s3://"):
-            function, endpoint = "icebergS3", self._settings.s3_endpoint
-            location = location.replace("s3://", f"{endpoint.rstrip('/')}/", 1) if endpoint else location
-        return f"{function}({_quoted(location)}, SETTINGS iceberg_metadata_file_path = {_quoted(metadata)})"
+        """The ClickHouse table expression that reads this table at its newest snapshot."""
+        return clickhouse_source(self.table(name), self._settings.s3_endpoint)
 
     # -- shapes ----------------------------------------------------------------------------------
 
     def _slice_filter(self, name: str, tenant_id: str, dates: Iterable[dt.date]) -> str:
         column = table_schemas()[name].slice_date_column or "event_date"
         return all_of(equals("tenant_id", tenant_id), is_in(column, dates))
-
-    def _conformed(self, name: str, rows: pa.Table | pl.DataFrame) -> pa.Table:
-        import pyarrow as pa  # noqa: PLC0415 - reading needs no conversion
-
-        arrow = rows if isinstance(rows, pa.Table) else rows.to_arrow()
-        schema = self.arrow_schema(name)
-        return arrow.select(schema.names).cast(schema)
-
-    def _sorted(self, name: str, rows: pa.Table) -> pa.Table:
-        return rows.sort_by([(column, "ascending") for column in table_schemas()[name].sort])
-
-    def _assert_inside(self, name: str, rows: pa.Table, tenant_id: str, dates: Sequence[dt.date]) -> None:
-        column = table_schemas()[name].slice_date_column or "event_date"
-        tenants: set[Any] = set(rows["tenant_id"].unique().to_pylist())
-        outside: set[Any] = set(rows[column].unique().to_pylist()) - set(dates)
-        if tenants - {tenant_id} or outside:
-            raise MixedTenantsError(
-                f"{name}: a write of tenant {tenant_id} holds rows of {sorted(tenants)} and dates {sorted(outside)} "
-                "outside its slices; nothing was written"
-            )
 
 
 def offsets_of(table: Table) -> dict[str, str]:
@@ -295,11 +277,6 @@ def slices_json(slices: Mapping[str, Iterable[dt.date]]) -> str:
     )
 
 
-def _quoted(text: str) -> str:
-    """A ClickHouse string literal."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
 def slices_of(text: str) -> dict[str, tuple[dt.date, ...]]:
     """What `slices_json` wrote."""
     return {
@@ -307,11 +284,10 @@ def slices_of(text: str) -> dict[str, tuple[dt.date, ...]]:
     }
 
 
-def _change(snapshot: Any) -> SnapshotChange:
-    summary = dict(snapshot.summary.additional_properties) if snapshot.summary else {}
-    slices = slices_of(summary.get(SLICES_KEY, "{}"))
+def _change(snapshot: PastSnapshot) -> SnapshotChange:
+    slices = slices_of(snapshot.summary.get(SLICES_KEY, "{}"))
     committed_at = dt.datetime.fromtimestamp(snapshot.timestamp_ms / 1000, tz=dt.UTC)
-    return SnapshotChange(snapshot.snapshot_id, committed_at, slices, summary)
+    return SnapshotChange(snapshot.snapshot_id, committed_at, slices, snapshot.summary)
 
 
 def iter_slices(slices: Mapping[str, Iterable[dt.date]]) -> Iterator[tuple[str, dt.date]]:

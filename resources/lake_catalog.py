@@ -84,7 +84,7 @@ COMMON_PROPERTIES: Mapping[str, str] = {
 }
 # Appends with offsets are fenced on the snapshot they were computed from: an automatic retry would append
 # a zombie's rows a second time.
-FENCED_TABLES = frozenset({"raw.events", "raw.quarantine"})
+FENCED_TABLES = frozenset({"raw.events", "raw.quarantine", "raw.replays"})
 
 
 def open_catalog(settings: Settings) -> SqlCatalog:

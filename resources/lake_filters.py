@@ -26,6 +26,11 @@ def at_least(column: str, value: Value) -> str:
     return f"{column} >= {_literal(value)}"
 
 
+def at_most(column: str, value: Value) -> str:
+    """`column <= value`."""
+    return f"{column} <= {_literal(value)}"
+
+
 def below(column: str, value: Value) -> str:
     """`column < value`."""
     return f"{column} < {_literal(value)}"
@@ -36,9 +41,31 @@ def above(column: str, value: Value) -> str:
     return f"{column} > {_literal(value)}"
 
 
+def received_between(tenant_id: str, first: dt.date, end: dt.date, column: str = "received_at") -> str:
+    """One tenant's rows received from day `first` to before day `end`: prunes the day partitions of raw tables."""
+    return all_of(
+        equals("tenant_id", tenant_id),
+        at_least(column, f"{first}T00:00:00+00:00"),
+        below(column, f"{end}T00:00:00+00:00"),
+    )
+
+
 def all_of(*conditions: str) -> str:
     """Every condition."""
     return " and ".join(f"({condition})" for condition in conditions)
+
+
+def day_shifted(day: dt.date, days: int) -> dt.date:
+    """The date so many days later, or the calendar's end where there is none."""
+    try:
+        return day + dt.timedelta(days=days)
+    except OverflowError:
+        return dt.date.max if days > 0 else dt.date.min
+
+
+def any_of(*conditions: str) -> str:
+    """At least one condition."""
+    return " or ".join(f"({condition})" for condition in conditions)
 
 
 def _literal(value: Value) -> str:

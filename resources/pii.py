@@ -48,7 +48,7 @@ class Keyring:
         Raises:
             SettingsError: an id or a key has not that shape, or there is none.
         """
-        self._keys = {_key_number(key_id): _key_bytes(key_id, text) for key_id, text in keys.items()}
+        self._keys = {key_number(key_id): _key_bytes(key_id, text) for key_id, text in keys.items()}
         if not self._keys:
             raise SettingsError("the keyring is empty: UNMOGROWP_KEYRING needs at least one key")
         self.pseudonym_version = min(self._keys)
@@ -138,7 +138,12 @@ def _cipher(keyring: Keyring, version: int, tenant_id: str) -> AESGCM:
     return AESGCM(keyring.derive(version, tenant_id, "seal"))
 
 
-def _key_number(key_id: str) -> int:
+def key_number(key_id: str) -> int:
+    """The number in a key's id.
+
+    Raises:
+        SettingsError: the id is not `k<number>`.
+    """
     match = _KEY_ID.match(key_id)
     if match is None:
         raise SettingsError(f"key id {key_id!r} in UNMOGROWP_KEYRING must be k<number>, e.g. k1")

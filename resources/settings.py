@@ -18,8 +18,10 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from resources.errors import SettingsError
+from resources.keyring_kms import is_wrapped, unwrapped
 
 APPLICATION_ROOT = Path(__file__).resolve().parent.parent
+KEYRING_FILE = "keyring.json"  # in HOME/secrets, where UNMOGROWP_KEYRING is not set
 
 
 class Settings(BaseSettings):
@@ -45,10 +47,25 @@ class Settings(BaseSettings):
     clickhouse_database: str = "marts"
     event_log: Literal["segments", "kafka"] = "segments"
     kafka_bootstrap: str | None = None
+    kafka_topic: str = Field(default="unmogrowp.events", pattern=r"^[a-zA-Z0-9._-]{1,200}$")
+    kafka_group: str = Field(default="unmogrowp-lander", description="the landers' consumer group")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: SecretStr | None = None
+    kafka_ssl_ca: Path | None = Field(default=None, description="PEM file; unset = the system's authorities")
+    kafka_delivery_timeout_s: float = Field(default=10.0, gt=0, description="then the door answers 503")
+    kafka_session_timeout_s: float = Field(default=15.0, gt=0, description="a dead lander's partitions move")
     redis_url: str | None = None
     mlflow_tracking_uri: str = ""
     oidc_issuer: str | None = None
-    keyring: SecretStr | None = Field(default=None, description='JSON {"key id": "base64 of 32 bytes"}')
+    keyring: SecretStr | None = Field(
+        default=None,
+        description='JSON {"key id": "base64 of 32 bytes, or kms: and base64 of a KMS ciphertext"}',
+    )
+    kms_key_id: str | None = Field(default=None, description="the AWS KMS key that wraps new keys")
+    kms_region: str | None = Field(default=None, description="where boto3's own configuration says otherwise")
+    kms_endpoint: str | None = Field(default=None, description="where it is not AWS's own")
     metrics_token: SecretStr | None = Field(default=None, description="what Prometheus presents to /metrics")
 
     # time
@@ -61,6 +78,7 @@ class Settings(BaseSettings):
     dagster_grpc_port: int = 3030
     ingest_port: int = 9080
     ingest_workers: int = Field(default=1, ge=1)
+    lander_port: int = 9081
     control_plane_port: int = 9090
     inference_port: int = 9070
     clickhouse_port: int = 8123
@@ -72,10 +90,27 @@ class Settings(BaseSettings):
     body_max_bytes: int = 10 * 1024 * 1024
     body_max_unpacked_bytes: int = 64 * 1024 * 1024
     batch_max_events: int = 10_000
+    body_max_values: int = Field(
+        default=1_000_000, description="commas, brackets and braces of a body: they bound what parsing it costs"
+    )
+    arriving_max_bytes: int = Field(
+        default=256 * 1024 * 1024, description="bodies that a worker is reading: more is told to come back"
+    )
     nesting_max: int = 32
+    head_max_bytes: int = Field(default=64 * 1024, description="request line and headers")
+    head_max_fields: int = Field(default=100, description="headers of a request")
+    head_timeout_s: float = Field(default=10.0, gt=0, description="from its first byte to its last")
+    body_timeout_s: float = Field(default=60.0, gt=0, description="... and a body: 10 MiB at 1.4 Mbit/s")
+    keep_alive_s: int = Field(
+        default=75, ge=1, description="above load balancers' 60 s, so that they close idle connections, not we"
+    )
     segment_max_bytes: int = 64 * 1024 * 1024
     segment_max_age_s: float = 10.0
     event_log_budget_bytes: int = 8 * 1024**3
+    event_log_backlog_max_bytes: int = Field(
+        default=4 * 1024**3, description="a log larger than this waits for the lander: 429, before it is full"
+    )
+    native_scan: bool = Field(default=True, description="use the compiled scan where it was built")
     key_cache_s: float = Field(default=2.0, description="a revoked key works this long at most")
 
     # landing and orchestration
@@ -89,6 +124,22 @@ class Settings(BaseSettings):
         ge=0,
         description="a slice whose run failed, retries and all, is asked for again after this",
     )
+
+    # the lake's maintenance
+    snapshots_kept: int = Field(default=20, ge=1, description="newest snapshots that never expire, per table")
+    snapshot_min_age_s: float = Field(
+        default=900.0, ge=0, description="a run may be computing from a younger snapshot of a sliced table"
+    )
+    orphan_grace_days: float = Field(
+        default=3.0, ge=1, description="a file of a commit in flight is younger than this"
+    )
+    maintenance_cron: str = Field(default="0 3 * * *", description="when the lake is maintained, UTC")
+
+    # alerts
+    quarantine_alert_share: float = Field(
+        default=0.05, gt=0, lt=1, description="of a tenant's deliveries in an hour, refused: more is told"
+    )
+    quarantine_alert_min: int = Field(default=100, ge=1, description="... but not of fewer refused than this")
 
     # models
     ltv_horizon_days: int = Field(default=3, ge=1, description="revenue after the install day is predicted")
@@ -107,6 +158,19 @@ class Settings(BaseSettings):
             missing = [f"UNMOGROWP_{name.upper()}" for name in required if not getattr(self, name)]
             if missing:
                 raise SettingsError(f"production does not start without {', '.join(missing)}: set them")
+        return self
+
+    @model_validator(mode="after")
+    def _kafka_is_complete(self) -> Self:
+        if self.event_log == "kafka":
+            required = ["kafka_bootstrap"]
+            if self.kafka_security_protocol.startswith("SASL_"):
+                required += ["kafka_sasl_username", "kafka_sasl_password"]
+            missing = [f"UNMOGROWP_{name.upper()}" for name in required if not getattr(self, name)]
+            if missing:
+                raise SettingsError(
+                    f"the Kafka event log does not start without {', '.join(missing)}: set them"
+                )
         return self
 
     @cached_property
@@ -166,15 +230,29 @@ class Settings(BaseSettings):
         return type(self)(**{**self.model_dump(), **changes})
 
     def keys(self) -> dict[str, str]:
-        """Key-encryption keys by id, base64; embedded stacks make their own on first use.
+        """Key-encryption keys by id, base64, those that AWS KMS wraps opened (once per process).
+
+        Raises:
+            SettingsError: `UNMOGROWP_KEYRING` is not a JSON object of strings, or KMS refuses a key.
+            ServiceUnavailableError: KMS does not answer now.
+        """
+        return {
+            key_id: unwrapped(value, self.kms_region, self.kms_endpoint) if is_wrapped(value) else value
+            for key_id, value in self.stored_keys().items()
+        }
+
+    def stored_keys(self) -> dict[str, str]:
+        """The keyring as it is stored, wrapped keys wrapped; embedded stacks make their own on first use.
 
         Raises:
             SettingsError: `UNMOGROWP_KEYRING` is not a JSON object of strings.
         """
         if self.keyring is None:
-            return json.loads(self.first_run_secret("keyring.json", _new_keyring))  # type: ignore[no-any-return]
+            text = self.first_run_secret(KEYRING_FILE, _new_keyring)
+        else:
+            text = self.keyring.get_secret_value()
         try:
-            keys = json.loads(self.keyring.get_secret_value())
+            keys = json.loads(text)
         except json.JSONDecodeError as error:
             raise SettingsError("UNMOGROWP_KEYRING must be a JSON object of key id to base64 key") from error
         if not isinstance(keys, dict) or not all(isinstance(value, str) for value in keys.values()):

@@ -3,37 +3,20 @@
 Both count again from the lake: nothing here trusts what the asset reported.
 """
 
-import datetime as dt
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import dagster as dg
 import polars as pl
 from dagster import ResourceParam
 
-from assets.clean import clean_events, read_raw
+from assets.clean import clean_events
 from assets.partitions import RunSlices, slices_of_keys
-from resources.lake import RAW_SNAPSHOT_KEY, Lake
+from resources.lake import Lake
+from resources.ledger import LedgerDay
+from resources.ledger_reader import ledger_of_run
 from resources.settings import Settings
 from schemas import event_schemas
-
-
-@dataclass(frozen=True)
-class LedgerLine:
-    """One date of one tenant: accepted deliveries, clean rows, repeats, ids that clean should hold and does not."""
-
-    date: str
-    raw: int
-    clean: int
-    duplicates: int
-    missing: int
-    twice: int
-
-    @property
-    def balances(self) -> bool:
-        """Received = clean + duplicates, with the very same ids."""
-        return self.raw == self.clean + self.duplicates and self.missing == 0 and self.twice == 0
 
 
 def clean_checks() -> list[dg.AssetChecksDefinition]:
@@ -42,24 +25,39 @@ def clean_checks() -> list[dg.AssetChecksDefinition]:
 
 
 @dg.asset_check(
-    asset=clean_events, blocking=True, description="received = clean + duplicates, id by id, per date"
+    asset=clean_events,
+    blocking=True,
+    description="received = clean + duplicates + quarantined, delivery by delivery, per date and hour",
 )
 def ledger_balances(
     context: dg.AssetCheckExecutionContext, lake: ResourceParam[Lake], settings: ResourceParam[Settings]
 ) -> dg.AssetCheckResult:
-    """Compares raw and clean deliveries of the run's slices."""
+    """Counts the run's slices again from the lake, from the snapshot of raw that clean was made from."""
     slices = check_slices(context)
-    snapshot_id = cleaned_raw_snapshot(lake, slices)
-    raw, ids = read_raw(lake, slices.tenant_id, slices.dates, settings.late_days, snapshot_id)
-    clean = lake.read_slices("clean.events", slices.tenant_id, slices.dates, ["event_id", "event_date"])
-    lines = ledger(raw, ids, clean, slices.dates)
-    unbalanced = [line for line in lines if not line.balances]
+    return ledger_result(slices, ledger_of_run(lake, slices.tenant_id, slices.dates, settings.late_days))
+
+
+def ledger_result(slices: RunSlices, days: Sequence[LedgerDay]) -> dg.AssetCheckResult:
+    """Fails when an hour of a date does not balance, and says which and by how much."""
+    unbalanced = [day for day in days if not day.balances]
     return dg.AssetCheckResult(
         passed=not unbalanced,
-        description=f"{slices}: {len(unbalanced)} of {len(lines)} dates do not balance"
+        description=f"{slices}: {'; '.join(map(_imbalance, unbalanced))}: look with `unmogrowp ledger "
+        f"--tenant {slices.tenant_id} --date {unbalanced[0].date}`, then run the slice again"
         if unbalanced
         else None,
-        metadata={"ledger": dg.MetadataValue.json([asdict(line) for line in lines])},
+        metadata={
+            "ledger": dg.MetadataValue.json([{"date": str(day.date), **day.total.document()} for day in days])
+        },
+    )
+
+
+def _imbalance(day: LedgerDay) -> str:
+    total = day.total
+    return (
+        f"{day.date} does not balance: received {total.received}, clean {total.clean}, duplicate {total.duplicate}, "
+        f"quarantined {total.quarantined}; {total.missing} missing from clean, {total.unexpected} that should not "
+        "be there"
     )
 
 
@@ -81,42 +79,6 @@ def clean_suite(context: dg.AssetCheckExecutionContext, lake: ResourceParam[Lake
 def check_slices(context: dg.AssetCheckExecutionContext) -> RunSlices:
     """The slices of the run that this check belongs to."""
     return slices_of_keys(context.op_execution_context.partition_keys)
-
-
-def cleaned_raw_snapshot(lake: Lake, slices: RunSlices) -> int | None:
-    """The snapshot of raw.events that the newest commit of these slices was made from.
-
-    What landed since then is the next run's; counting it here would fail the slice for having been on time.
-    None (the newest) when the commit says none.
-    """
-    changes, _ = lake.changes_since("clean.events", None)
-    for change in reversed(changes):
-        if set(slices.dates) <= set(change.slices.get(slices.tenant_id, ())):
-            return int(change.summary.get(RAW_SNAPSHOT_KEY) or 0) or None
-    return None
-
-
-def ledger(
-    raw: pl.DataFrame, ids: pl.DataFrame, clean: pl.DataFrame, dates: Sequence[dt.date]
-) -> list[LedgerLine]:
-    """One line per date, counted by set operations on ids rather than by the asset's own join."""
-    first_date = dict(ids.sort("land_seq", descending=True).select("event_id", "event_date").iter_rows())
-    lines = []
-    for date in dates:
-        delivered = raw.filter(pl.col("event_date") == date)["event_id"].to_list()
-        kept = clean.filter(pl.col("event_date") == date)["event_id"].to_list()
-        due = {event_id for event_id in delivered if first_date[event_id] == date}
-        lines.append(
-            LedgerLine(
-                date=str(date),
-                raw=len(delivered),
-                clean=len(kept),
-                duplicates=len(delivered) - len(due),
-                missing=len(due.symmetric_difference(kept)),
-                twice=len(kept) - len(set(kept)),
-            )
-        )
-    return lines
 
 
 def suite_failures(events: pl.DataFrame, slices: RunSlices) -> list[str]:

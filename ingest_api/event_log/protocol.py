@@ -7,7 +7,6 @@ in the lake. Stores implement both; nothing here touches a disk.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple, Protocol, Self
 
@@ -54,8 +53,7 @@ class LogPosition(NamedTuple):
         return cls(int(segment), int(offset))
 
 
-@dataclass(frozen=True, slots=True)
-class LogRecord:
+class LogRecord(NamedTuple):
     """One request's deliveries, as they came (still compressed), with the door's verdicts on the bad ones."""
 
     tenant_id: str
@@ -64,8 +62,16 @@ class LogRecord:
     encoding: BodyEncoding
     event_count: int
     body: bytes
-    rejections: Sequence[Rejection] = field(default=())
+    rejections: Sequence[Rejection] = ()
     schema_version: str = "v1"
+
+
+class LogUsage(NamedTuple):
+    """How full a log is that lies on a disk of ours. The backlog's limit comes first, then the budget."""
+
+    used_bytes: int
+    backlog_max_bytes: int
+    budget_bytes: int
 
 
 class EventLog(Protocol):
@@ -75,12 +81,20 @@ class EventLog(Protocol):
         """Return only once the record would survive a power cut.
 
         Raises:
-            EventLogFullError: it is not durable (budget, disk full, read-only, I/O error); try again later.
+            LanderBehindError: what has not landed is beyond its limit; nothing was taken.
+            EventLogFullError: it is not known to be durable (budget, disk full, read-only, I/O error, no
+                confirmation in time); try again later. A store over a network may hold it nevertheless:
+                the repeat is then a duplicate, which the clean layer removes.
+            RecordTooLargeError: no retry will make it fit.
         """
         ...
 
     def is_writable(self) -> bool:
-        """Whether the last append succeeded and the budget is not used up."""
+        """Whether the log takes events: the last write or probe succeeded, and the budget is not used up."""
+        ...
+
+    async def usage(self) -> LogUsage | None:
+        """How full it is; None where its store looks after that."""
         ...
 
     async def close(self) -> None:
@@ -89,7 +103,7 @@ class EventLog(Protocol):
 
 
 class LogReader(Protocol):
-    """The lander's end. One reader at a time."""
+    """The lander's end. One reader per writer at a time; a second one's landings are refused by the lake."""
 
     def writers(self) -> list[str]:
         """Names of the writers that have a log, sorted."""
@@ -106,5 +120,9 @@ class LogReader(Protocol):
         ...
 
     def backlog_bytes(self, writer: str, after: LogPosition | None) -> int:
-        """Bytes of the writer's log behind a position."""
+        """Bytes of the writer's log behind a position; an estimate where the store does not know."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the store, so that another reader can go on."""
         ...

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SEGMENT_SUFFIX = ".seg"
 LOCK_NAME = "lock"
 LAST_ID_NAME = "last_segment_id"
+PROBE_NAME = "probe"
+PROBE_BYTES = 1024 * 1024  # a disk with a few free blocks would take a byte, and then no group of appends
 LOCK_WAIT_S = 2.0  # the reader holds the lock for microseconds when it looks whether a writer lives
 
 
@@ -77,6 +79,23 @@ def directory_bytes(root: Path) -> int:
         except FileNotFoundError:
             continue
     return total
+
+
+def probe_writing(directory: Path) -> None:
+    """Write and sync as much as a large group of appends, and take it away again.
+
+    Raises:
+        OSError: the disk takes nothing.
+    """
+    path = directory / PROBE_NAME
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, PROBE_BYTES)
+        os.write(descriptor, b"probe")
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
+        path.unlink()
 
 
 def next_segment_id(directory: Path) -> int:

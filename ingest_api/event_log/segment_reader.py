@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 TORN_SUFFIX = ".torn"
+BLOCK_BYTES = 4 * 1024 * 1024  # read at once: a landing takes about half a segment, so not the whole of it
 
 
 class SegmentReader:
@@ -30,6 +31,7 @@ class SegmentReader:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._ends: dict[Path, int] = {}  # of older segments read to their end: where their whole records end
 
     def writers(self) -> list[str]:
         """Names of the writer directories, sorted."""
@@ -43,16 +45,20 @@ class SegmentReader:
         """Whole records after a position; stops once `max_events` deliveries were given."""
         given = 0
         directory = self._root / writer
-        for segment_id in segment_ids(directory):  # listed before reading: whatever is older is closed
+        ids = segment_ids(directory)  # listed before reading: whatever is older than the last is closed
+        for segment_id in ids:
             if after is not None and segment_id < after.segment:
                 continue
-            data = memoryview(segment_path(directory, segment_id).read_bytes())
             start = after.offset if after is not None and segment_id == after.segment else len(SEGMENT_MAGIC)
-            for end, record in _records(data, start):
+            path = segment_path(directory, segment_id)
+            end = start
+            for end, record in _records(path, start):
                 yield LogPosition(segment_id, end), record
                 given += record.event_count
                 if given >= max_events:
                     return
+            if segment_id != ids[-1]:
+                self._ends[path] = end
 
     def release(self, writer: str, upto: LogPosition) -> int:
         """Delete closed segments whose whole records all lie at or before `upto`.
@@ -68,8 +74,9 @@ class SegmentReader:
             if segment_id > upto.segment:
                 break
             path = segment_path(directory, segment_id)
-            start = upto.offset if segment_id == upto.segment else None
-            freed += _delete_landed(path, start)
+            landed_upto = upto.offset if segment_id == upto.segment else self._ends.get(path)
+            freed += _delete_landed(path, landed_upto)
+            self._ends.pop(path, None)
         return freed
 
     def backlog_bytes(self, writer: str, after: LogPosition | None) -> int:
@@ -83,6 +90,9 @@ class SegmentReader:
                 )
                 total += max(0, segment_path(directory, segment_id).stat().st_size - done)
         return total
+
+    def close(self) -> None:
+        """Nothing is held open between reads."""
 
     def _has_no_living_writer(self, directory: Path) -> bool:
         lock = directory / LOCK_NAME
@@ -98,29 +108,39 @@ class SegmentReader:
         return True
 
 
-def _records(data: memoryview, start: int) -> Iterator[tuple[int, LogRecord]]:
-    """(end, record) of the whole frames from `start` on."""
-    while True:
-        try:
-            record, start = decode_frame(data, start)
-        except TornFrameError:
-            return
-        yield start, record
+def _records(path: Path, start: int) -> Iterator[tuple[int, LogRecord]]:
+    """(end, record) of the whole frames from `start` on. Reads a block at a time, no more than is asked for."""
+    with path.open("rb") as file:
+        file.seek(start)
+        block, at = b"", 0
+        while True:
+            try:
+                record, end = decode_frame(memoryview(block), at)
+            except TornFrameError:
+                more = file.read(BLOCK_BYTES)
+                if not more:
+                    return
+                block, at = block[at:] + more, 0
+                continue
+            start += end - at
+            at = end
+            yield start, record
 
 
 def _delete_landed(path: Path, landed_upto: int | None) -> int:
     """Delete a closed segment; bytes freed, 0 when a whole record in it has not landed yet."""
-    data = memoryview(path.read_bytes())
-    end = len(SEGMENT_MAGIC)
-    for record_end, _ in _records(data, end):
-        end = record_end
-    if landed_upto is not None and end > landed_upto:
-        return 0
-    if len(data) > end:
+    size = path.stat().st_size
+    end = landed_upto or len(SEGMENT_MAGIC)
+    if size > end:
+        for record_end, _ in _records(path, end):
+            if landed_upto is not None:
+                return 0
+            end = record_end
+    if size > end:
         logger.warning(
-            "segment %s ends in %d bytes that are no record; kept as %s", path, len(data) - end, TORN_SUFFIX
+            "segment %s ends in %d bytes that are no record; kept as %s", path, size - end, TORN_SUFFIX
         )
         path.rename(path.with_suffix(TORN_SUFFIX))
         return 0
     path.unlink()
-    return len(data)
+    return size

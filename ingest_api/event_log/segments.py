@@ -16,14 +16,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from ingest_api.event_log.frames import encode_frame
-from ingest_api.event_log.protocol import LogPosition
+from ingest_api.event_log.protocol import LogPosition, LogUsage
 from ingest_api.event_log.segment_files import (
     OpenSegment,
     directory_bytes,
     lock_directory,
     next_segment_id,
+    probe_writing,
 )
-from resources.errors import DirectoryLockedError, EventLogFullError
+from resources.errors import DirectoryLockedError, EventLogFullError, LanderBehindError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +35,7 @@ logger = logging.getLogger(__name__)
 # What may wait for one sync: six of the largest bodies. More means the disk does not keep up: say 503.
 PENDING_MAX_BYTES = 64 * 1024 * 1024
 BUDGET_CHECK_INTERVAL_S = 1.0  # how long the directory's size is believed; our own bytes count at once
+PROBE_INTERVAL_S = 1.0  # after a failed write, while somebody asks whether it works again
 MAX_WORKERS = 256
 
 
@@ -48,6 +50,7 @@ class SegmentLog:
         segment_max_bytes: int,
         segment_max_age_s: float,
         budget_bytes: int,
+        backlog_max_bytes: int,
     ) -> None:
         """Take the writer's directory.
 
@@ -60,6 +63,7 @@ class SegmentLog:
         self._segment_max_bytes = segment_max_bytes
         self._segment_max_age_s = segment_max_age_s
         self._budget_bytes = budget_bytes
+        self._backlog_max_bytes = backlog_max_bytes
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock_descriptor = lock_directory(self._directory)
         self._segment: OpenSegment | None = None
@@ -71,11 +75,14 @@ class SegmentLog:
         self._used_bytes = 0
         self._used_checked_at = float("-inf")
         self._last_failed = False
+        self._probed_at = float("-inf")
         self._is_closed = False
 
     async def append(self, record: LogRecord) -> LogPosition:
         """See `EventLog.append`."""
         frame = encode_frame(record)
+        if self._used_bytes > self._backlog_max_bytes and not self._is_closed:
+            await self._refuse_backlog()
         if self._is_closed or self._pending_bytes + len(frame) > PENDING_MAX_BYTES:
             raise EventLogFullError("the event log takes no more right now: send again in a few seconds")
         future: asyncio.Future[LogPosition] = asyncio.get_running_loop().create_future()
@@ -86,8 +93,15 @@ class SegmentLog:
         return await future
 
     def is_writable(self) -> bool:
-        """Whether the last write succeeded and the budget is not used up."""
+        """See `EventLog.is_writable`. After a failed write, asking makes the log look whether it works again."""
+        if self._last_failed and not self._is_closed:
+            self._probe_soon()
         return not self._last_failed and self._used() < self._budget_bytes and not self._is_closed
+
+    async def usage(self) -> LogUsage:
+        """See `EventLog.usage`."""
+        used_bytes = await asyncio.get_running_loop().run_in_executor(self._thread, self._used)
+        return LogUsage(used_bytes, self._backlog_max_bytes, self._budget_bytes)
 
     async def close(self) -> None:
         """Finish what is pending, close the segment, give up the directory."""
@@ -136,6 +150,21 @@ class SegmentLog:
             self._idle_timer.cancel()  # an empty segment need not roll
             self._idle_timer = None
 
+    async def _refuse_backlog(self) -> None:
+        """Let the append pass if the lander has caught up meanwhile. What landed counts until it is deleted."""
+        usage = await self.usage()
+        if usage.used_bytes > usage.backlog_max_bytes:
+            raise LanderBehindError(
+                f"{usage.used_bytes} bytes wait for the lander, {usage.backlog_max_bytes} may: nothing was taken, "
+                "send again when it has caught up"
+            )
+
+    def _probe_soon(self) -> None:
+        now = time.monotonic()
+        if now - self._probed_at > PROBE_INTERVAL_S:
+            self._probed_at = now
+            self._thread.submit(self._probe)
+
     # -- in the writer thread --------------------------------------------------------------------
 
     def _write_durably(self, frames: list[bytes]) -> list[LogPosition]:
@@ -159,6 +188,12 @@ class SegmentLog:
             start += len(frame)
             positions.append(LogPosition(segment.id, start))
         return positions
+
+    def _probe(self) -> None:
+        """A door out of the balancer gets no events that could prove the disk well: prove it without."""
+        with contextlib.suppress(OSError):
+            probe_writing(self._directory)
+            self._last_failed = False
 
     def _refuse_over_budget(self, more_bytes: int) -> None:
         used_bytes = self._used()
@@ -203,7 +238,12 @@ class SegmentLog:
 
 
 def claim_writer(
-    root: Path, *, segment_max_bytes: int, segment_max_age_s: float, budget_bytes: int
+    root: Path,
+    *,
+    segment_max_bytes: int,
+    segment_max_age_s: float,
+    budget_bytes: int,
+    backlog_max_bytes: int,
 ) -> SegmentLog:
     """The log of the first `worker-<n>` directory that no process writes.
 
@@ -218,6 +258,7 @@ def claim_writer(
                 segment_max_bytes=segment_max_bytes,
                 segment_max_age_s=segment_max_age_s,
                 budget_bytes=budget_bytes,
+                backlog_max_bytes=backlog_max_bytes,
             )
         except DirectoryLockedError:
             continue

@@ -79,3 +79,20 @@ def clean_rows(lake: Lake, tenant: str, date: dt.date, purchases_micros: list[in
         for n, amount in enumerate(purchases_micros)
     ]
     return pa.Table.from_pylist(rows, schema=lake.arrow_schema("clean.events"))
+
+
+def land(lake: Lake, number: int, ids: list[str] | None = None) -> int:
+    """The `number`th landing: one event `e<number>` unless others are given, offsets and land_seq as the lander's."""
+    landed = lake.offsets("raw.events")
+    first_seq = int(landed.get("unmogrowp.offset.land_seq", "0"))
+    rows = raw_rows(lake, ids or [f"e{number}"], first_seq)
+    return lake.append_with_offsets(
+        "raw.events",
+        rows,
+        offsets={
+            "unmogrowp.offset.w0": str(number),
+            "unmogrowp.offset.land_seq": str(first_seq + rows.num_rows),
+        },
+        expected_offsets=landed,
+        summary={"unmogrowp.slices": slices_json({"t1": [DAY]})},
+    )

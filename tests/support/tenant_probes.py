@@ -85,7 +85,7 @@ def stored(world: World, tenant: Tenant) -> tuple[object, ...]:
 
 def own_answer(client: httpx.Client, operation: Operation, tenant: Tenant, name: str) -> httpx.Response:
     """What the tenant gets for itself with one of its secrets."""
-    path = operation.path.format(mart="installs", date=DATE)
+    path = operation.path.format(mart="installs", date=DATE, tenant_id=tenant.tenant_id)
     body, content = body_of(operation, path, tenant, tenant.tenant_id)
     return client.request(operation.method, path, content=body, headers=dict(content) | bearer(tenant, name))
 

@@ -22,11 +22,14 @@ import pyarrow as pa
 
 from assets.export_contract import MARTS, SCORES_DATASET, Dataset
 from assets.export_files import ExportSlice, Published, content_of, publish
+from ingest_api.pii import quarantine_context
 from resources.embedded.stack import PORT_FIELDS, free_port, stack_environment
 from resources.feature_encoding import CATEGORICAL_FEATURES, NUMERIC_FEATURES, FeatureEncoding
+from resources.lake import Lake
 from resources.ltv_scorer import CARD_FILE, CHAMPION, ENCODING_FILE, MODEL_FILE, ltv_model_name
 from resources.model_registry import ModelRegistry
 from resources.object_store import ObjectStore, open_object_store
+from resources.pii import Keyring, TenantPii
 from resources.plane_files import PlaneFiles
 from resources.registry import Registry, TenantState
 from resources.settings import APPLICATION_ROOT, Settings, TenantPlaneSettings
@@ -131,6 +134,7 @@ def two_tenants(home: Path) -> Iterator[World]:
         for tenant in provisioned:
             _publish_and_push(settings, exports, tenant)
         _publish_namesake(registry, exports, tenants["beta"])
+        _refuse_an_event_of_each(settings, provisioned)
         for url in urls.values():
             _wait_for(f"{url}/health/ready")
         yield World(settings, registry, exports, urls, tenants)
@@ -261,6 +265,33 @@ def _publish_namesake(registry: Registry, store: ObjectStore, beta: Tenant) -> N
     """A third tenant whose exports hold beta's marks and whose id begins with alpha's."""
     registry.request(NAMESAKE, "starter", "test")
     published(store, NAMESAKE, beta.text, beta.number, MARTS["installs"])
+
+
+def _refuse_an_event_of_each(settings: Settings, tenants: list[Tenant]) -> None:
+    """A refused event of each in the lake, whose id and reason bear its marks."""
+    lake = Lake(settings)
+    lake.ensure_tables()
+    keyring, now = Keyring(settings.keys()), dt.datetime.now(dt.UTC)
+    rows = [
+        {
+            "tenant_id": tenant.tenant_id,
+            "received_at": now,
+            "received_date": now.date(),
+            "quarantine_id": f"{tenant.text}_id",
+            "event_id": tenant.event_id,
+            "event_date": None,
+            "reason_code": tenant.text,
+            "pointer": f"/{tenant.text}",
+            "reason": f"{tenant.text} is {tenant.number}",
+            "body_sealed": TenantPii(keyring, tenant.tenant_id).seal(
+                tenant.text.encode(), quarantine_context(f"{tenant.text}_id")
+            ),
+        }
+        for tenant in tenants
+    ]
+    table = pa.Table.from_pylist(rows, schema=lake.arrow_schema("raw.quarantine"))
+    lake.append_with_offsets("raw.quarantine", table, offsets={}, expected_offsets={}, summary={})
+    lake.close()
 
 
 def _register_models(settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""Clean slices: the first landed delivery counts, values keep their types, the ledger tells the truth."""
+"""Clean slices: the first landed delivery counts, values keep their types, the suite tells the truth."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from assets.checks.clean import ledger, suite_failures
+from assets.checks.clean import suite_failures
 from assets.clean import ID_COLUMNS, CleanSlices, clean_slices
 from assets.partitions import RunSlices
 from schemas import table_schemas
@@ -92,22 +92,6 @@ def test_an_empty_slice_has_the_right_columns_and_no_rows() -> None:
     result = clean(delivery(1, 1, NEXT), dates=(DAY,))
     assert result.events.columns == [column.name for column in table_schemas()["clean.events"].columns]
     assert result.raw_rows == {DAY: 0}
-
-
-def balances(clean_rows: pl.DataFrame, *deliveries: dict[str, Any]) -> bool:
-    raw = pl.DataFrame(list(deliveries))
-    (line,) = ledger(raw, raw.select(ID_COLUMNS), clean_rows, [DAY])
-    return line.balances
-
-
-def test_the_ledger_balances_and_notices_a_lost_a_doubled_and_a_swapped_event() -> None:
-    rows = (delivery(1, 1), delivery(1, 2), delivery(2, 3))
-    good = clean(*rows).events
-    assert balances(good, *rows)
-    assert not balances(good.head(1), *rows)
-    assert not balances(pl.concat([good, good.head(1)]), *rows)
-    swapped = good.with_columns(event_id=pl.lit(UUID.format(9)))
-    assert not balances(swapped, *rows)
 
 
 def test_the_suite_passes_good_rows_and_names_what_is_wrong() -> None:

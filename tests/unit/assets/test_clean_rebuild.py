@@ -10,11 +10,12 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from assets.checks.clean import cleaned_raw_snapshot, ledger
-from assets.clean import read_raw, rebuild
+from assets.checks.clean import ledger_result
+from assets.clean import rebuild
 from assets.partitions import RunSlices
 from resources.errors import CommitConflictError
 from resources.lake import REOPENED_KEY, Lake, slices_json
+from resources.ledger_reader import ledger_now, ledger_of_run
 from resources.settings import Settings
 
 DAY = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=3)
@@ -53,20 +54,36 @@ def land(lake: Lake, seq: int, event_type: str, day: dt.date = DAY, **fields: An
     )
 
 
-def balances(lake: Lake, snapshot_id: int | None) -> bool:
-    raw, ids = read_raw(lake, "t1", [DAY], LATE_DAYS, snapshot_id)
-    clean = lake.read_slices("clean.events", "t1", [DAY], ["event_id", "event_date"])
-    return all(line.balances for line in ledger(raw, ids, clean, [DAY]))
-
-
 def test_an_event_that_lands_after_clean_read_does_not_fail_the_ledger_of_the_slice(lake: Lake) -> None:
     land(lake, 1, "session")
     rebuild(lake, SLICES, LATE_DAYS, "run")
     land(lake, 2, "session")
-    assert balances(lake, cleaned_raw_snapshot(lake, SLICES))
-    assert not balances(lake, None)
+    assert ledger_result(SLICES, ledger_of_run(lake, "t1", [DAY], LATE_DAYS)).passed
+    [now] = ledger_now(lake, "t1", [DAY], LATE_DAYS)
+    assert now.balances
+    assert (now.total.received, now.total.clean, now.total.not_yet_clean) == (2, 1, 1)
     rebuild(lake, SLICES, LATE_DAYS, "next run")
-    assert balances(lake, None)
+    [now] = ledger_now(lake, "t1", [DAY], LATE_DAYS)
+    assert (now.total.clean, now.total.not_yet_clean) == (2, 0)
+
+
+def test_a_slice_that_lost_a_row_fails_its_check_with_the_way_to_look_at_it(lake: Lake) -> None:
+    land(lake, 1, "session")
+    land(lake, 2, "session")
+    rebuild(lake, SLICES, LATE_DAYS, "run")
+    newest = lake.changes_since("clean.events", None)[0][-1]
+    lake.replace_slices(
+        "clean.events",
+        lake.read_slices("clean.events", "t1", [DAY]).head(1),
+        tenant_id="t1",
+        dates=[DAY],
+        run_id="a run that loses a row",
+        summary=newest.summary,
+    )
+    result = ledger_result(SLICES, ledger_of_run(lake, "t1", [DAY], LATE_DAYS))
+    assert not result.passed
+    assert "received 2, clean 1" in (result.description or "")
+    assert f"unmogrowp ledger --tenant t1 --date {DAY}" in (result.description or "")
 
 
 def test_the_dates_a_change_reopens_are_in_the_commit_itself(lake: Lake) -> None:

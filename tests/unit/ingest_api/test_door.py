@@ -174,7 +174,7 @@ def test_when_the_registry_is_away_no_key_works_for_longer_than_the_cache(tmp_pa
 
 def test_other_paths_and_methods_are_problems_too(door: RunningDoor) -> None:
     assert_problem(door.client.get("/v1/events/ingest"), 405, "method_not_allowed")
-    assert_problem(door.client.post("/v2/events/ingest", json={}), 404, "not_found")
+    assert_problem(door.client.post("/v9/events/ingest", json={}), 404, "not_found")
 
 
 def test_metrics_count_events_by_tenant_and_hold_no_other_id(door: RunningDoor) -> None:
@@ -199,16 +199,20 @@ def test_metrics_count_events_by_tenant_and_hold_no_other_id(door: RunningDoor) 
         assert secret not in text
 
 
-def test_openapi_documents_both_ingest_operations_and_every_type(door: RunningDoor) -> None:
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_openapi_documents_both_ingest_operations_and_every_type(door: RunningDoor, version: str) -> None:
     document = door.client.get("/openapi.json").json()
-    for path in ("/v1/events/ingest", "/v1/events/batch"):
-        operation = document["paths"][path]["post"]
+    paths = (f"/{version}/events/ingest", f"/{version}/events/batch")
+    one, _ = operations = [document["paths"][path]["post"] for path in paths]
+    for operation in operations:
         assert {"202", "400", "401", "403", "413", "415", "429", "503"} <= set(operation["responses"])
         assert operation["security"] == [{"writeToken": []}]
-    one = document["paths"]["/v1/events/ingest"]["post"]["requestBody"]["content"]["application/json"][
-        "schema"
-    ]
-    assert {schema["title"] for schema in one["oneOf"]} >= {"install", "click", "skan_postback"}
+    references = one["requestBody"]["content"]["application/json"]["schema"]["oneOf"]
+    names = [reference["$ref"].removeprefix("#/components/schemas/") for reference in references]
+    schemas = {name: document["components"]["schemas"][name] for name in names}
+    assert {schema["title"] for schema in schemas.values()} >= {"install", "click", "skan_postback"}
+    revenue = "revenue" if version == "v2" else "revenueMicros"
+    assert revenue in schemas[f"purchase.{version}"]["properties"]
 
 
 def test_the_front_and_the_documented_route_are_one_code(settings: Settings) -> None:

@@ -27,7 +27,13 @@ def record(number: int = 0, body: bytes = b"{}", **fields: object) -> LogRecord:
 
 
 def open_log(root: Path, writer: str = "worker-0", **limits: float) -> SegmentLog:
-    given = {"segment_max_bytes": 1 << 20, "segment_max_age_s": 60.0, "budget_bytes": 1 << 30, **limits}
+    given = {
+        "segment_max_bytes": 1 << 20,
+        "segment_max_age_s": 60.0,
+        "budget_bytes": 1 << 30,
+        "backlog_max_bytes": 1 << 30,
+        **limits,
+    }
     return SegmentLog(root, writer, **given)  # type: ignore[arg-type]
 
 
@@ -193,7 +199,7 @@ def test_a_damaged_segment_is_kept_aside_for_a_person(tmp_path: Path) -> None:
 
 def test_two_workers_never_share_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ingest_api.event_log.segment_files.LOCK_WAIT_S", 0.05)
-    limits = {"segment_max_bytes": 1, "segment_max_age_s": 1.0, "budget_bytes": 1}
+    limits = {"segment_max_bytes": 1, "segment_max_age_s": 1.0, "budget_bytes": 1, "backlog_max_bytes": 1}
 
     async def claim() -> None:
         first = claim_writer(tmp_path, **limits)  # type: ignore[arg-type]

@@ -1,0 +1,56 @@
+"""`/v1/tenants/{tenant}/ledger` and `…/quarantine`: what became of a tenant's deliveries.
+
+The administrator reads any tenant's, a tenant its own with its export key. Bodies of refused events are never
+here: opening one is `unmogrowp quarantine show`, which writes into the audit trail.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from control_plane.context import Plane, ReadTenant
+from control_plane.ledger_messages import LedgerOut, QuarantineOut
+from control_plane.problems import responses
+from resources.lake_filters import day_shifted
+
+REASON_CODE_PATTERN = r"^[a-z_]{1,63}$"
+# Each asked day reads the ids of the whole late window around it: 31 days cost about what one does, 365 do not.
+DAYS_MAX = 31
+
+router = APIRouter(prefix="/v1/tenants/{tenant_id}", tags=["ledger"], responses=responses(401, 403, 404, 422))
+
+
+@router.get("/ledger")
+def show_ledger(
+    plane: Plane,
+    tenant_id: ReadTenant,
+    date: Annotated[dt.date | None, Query(description="event date, UTC; without it, today")] = None,
+    days: Annotated[int, Query(ge=1, le=DAYS_MAX, description="that many dates, up to `date`")] = 1,
+) -> LedgerOut:
+    """Received = clean + duplicate + not yet clean + quarantined, per event date and hour of receipt."""
+    from resources.ledger_reader import ledger_now  # noqa: PLC0415 - polars: 0.4 CPU s of import
+
+    last = date or dt.datetime.now(dt.UTC).date()
+    dates = sorted({day_shifted(last, -number) for number in range(days)})
+    ledger = ledger_now(plane.lake, tenant_id, dates, plane.settings.late_days)
+    return LedgerOut.model_validate({"tenant_id": tenant_id, "days": [day.document() for day in ledger]})
+
+
+@router.get("/quarantine")
+def list_quarantine(
+    *,
+    plane: Plane,
+    tenant_id: ReadTenant,
+    first: Annotated[dt.date | None, Query(alias="from", description="first day received, UTC")] = None,
+    last: Annotated[dt.date | None, Query(alias="to", description="last day received, UTC")] = None,
+    reason: Annotated[str | None, Query(pattern=REASON_CODE_PATTERN)] = None,
+    limit: Annotated[int, Query(ge=0, le=1000, description="rows, newest first")] = 100,
+) -> QuarantineOut:
+    """Refused events: counts by reason, and the newest of them without what they held."""
+    from resources import quarantine  # noqa: PLC0415 - as above
+
+    wanted = quarantine.QuarantineFilter(tenant_id, first, last, reason)
+    return QuarantineOut.model_validate(quarantine.list_quarantine(plane.lake, wanted, limit))
