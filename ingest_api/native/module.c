@@ -80,6 +80,8 @@ static PyObject *contract_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     PyObject *types, *name, *rules;
     int default_type;
     if (!PyArg_ParseTuple(args, "O!i", &PyTuple_Type, &types, &default_type)) return NULL;
+    if (default_type < -1 || default_type >= PyTuple_GET_SIZE(types))
+        return PyErr_Format(PyExc_ValueError, "there is no type %d", default_type);
     ContractObject *self = (ContractObject *)type->tp_alloc(type, 0);
     if (!self) return NULL;
     Contract *contract = &self->contract;
@@ -92,7 +94,9 @@ static PyObject *contract_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     }
     for (; contract->type_count < PyTuple_GET_SIZE(types); contract->type_count++) {
         EventType *made = &contract->types[contract->type_count];
-        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(types, contract->type_count), "SO", &name, &rules) ||
+        PyObject *item = PyTuple_GET_ITEM(types, contract->type_count);
+        if (!PyTuple_Check(item)) PyErr_SetString(PyExc_TypeError, "a type is a name and its rules");
+        if (PyErr_Occurred() || !PyArg_ParseTuple(item, "SO", &name, &rules) ||
             span_of(name, &made->name) < 0 || rules_of(rules, &made->rules, &made->rule_count) < 0) {
             Py_DECREF(self);
             return NULL;
