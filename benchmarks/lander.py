@@ -2,7 +2,8 @@
 
 CPU of the real lander per event (log read, JSON, pseudonyms, originals sealed into the vault, Parquet, Iceberg
 commit) over a log that the real door wrote. The yardstick is DuckDB reading the same events as NDJSON and
-writing zstd Parquet: no pseudonyms, no vault, no commit. One device in ten is new in each landing.
+writing zstd Parquet: no pseudonyms, no vault, no commit. One device in ten is new in each landing. Beside it dlt, the
+usual Python library for this, takes the same NDJSON (read by PyArrow, its fast way) into an Iceberg table.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import pyarrow as pa
+from pyarrow.json import read_json
 
 from benchmarks.harness import Result, Size, measured
 from benchmarks.servers import TENANT, Door, running_door
@@ -20,6 +24,7 @@ from ingest_api.event_log.segment_reader import SegmentReader
 from ingest_api.lander import Lander
 from resources.errors import ContractError
 from resources.lake import Lake
+from resources.settings import silence_library_telemetry
 from resources.vault import open_vault
 
 ROUNDS = 3
@@ -38,12 +43,15 @@ def run(workdir: Path, size: Size) -> list[Result]:
     with running_door(workdir / "landing", land_max_rows=per_landing) as door:
         for events in parts:
             # one connection: the log then holds the parts one behind the other
-            send_all(door.server.port, requests_of(events, EVENTS_PER_REQUEST, TENANT, door.token), 1)
+            requests = requests_of(events, EVENTS_PER_REQUEST, TENANT, door.token, is_packed=True)
+            send_all(door.server.port, requests, 1)
         landed = _landings_us(door, per_landing)
     copied = _copies_us(workdir / "duckdb", parts)
+    loaded = _dlt_loads_us(workdir / "dlt", parts)
     return [
         measured("lander_cpu_us_per_event", landed, "us", "duckdb_cpu_us_per_event"),
         measured("duckdb_cpu_us_per_event", copied, "us"),
+        measured("dlt_cpu_us_per_event", loaded, "us", "duckdb_cpu_us_per_event"),
     ]
 
 
@@ -82,4 +90,27 @@ def _copies_us(workdir: Path, parts: Sequence[Sequence[bytes]]) -> list[float]:
             cpu_before_s = time.process_time()
             connection.execute(COPY_TO_PARQUET, {"source": str(source), "target": str(target)})
             costs_us.append((time.process_time() - cpu_before_s) / len(events) * 1e6)
+    return costs_us[1:]
+
+
+def _dlt_loads_us(workdir: Path, parts: Sequence[Sequence[bytes]]) -> list[float]:
+    """CPU µs per event of dlt's NDJSON → Iceberg, part by part; the first warms it up."""
+    silence_library_telemetry()
+    import dlt  # noqa: PLC0415 - of the development group, and it reads the environment when imported
+    from dlt.destinations import filesystem  # noqa: PLC0415
+
+    pipeline = dlt.pipeline(
+        "bench",
+        destination=filesystem(bucket_url=(workdir / "lake").as_uri()),
+        dataset_name="raw",
+        pipelines_dir=str(workdir / "pipelines"),
+    )
+    costs_us = []
+    for events in parts:
+        source: Any = pa.BufferReader(b"\n".join(events))
+        cpu_before_s = time.process_time()
+        pipeline.run(
+            read_json(source), table_name="events", table_format="iceberg", write_disposition="append"
+        )
+        costs_us.append((time.process_time() - cpu_before_s) / len(events) * 1e6)
     return costs_us[1:]

@@ -28,7 +28,7 @@ class Name(StrEnum):
 
 # Modules of a bench, one per claim; imported when run, because they bring DuckDB and PyIceberg (2 CPU s).
 CLAIMS = {
-    Name.INGEST: ("benchmarks.door", "benchmarks.lander"),
+    Name.INGEST: ("benchmarks.door", "benchmarks.lander", "benchmarks.sustained"),
     Name.LAKE: ("benchmarks.lake_append", "benchmarks.lake_slice"),
 }
 

@@ -31,9 +31,12 @@ FIGURES = {
         "door_cpu_us_per_event_500": "us",
         "noop_cpu_us_per_request": "us",
         "acked_events_per_s_500": "events/s",
+        "sustained_events_per_s_iceberg": "events/s",
+        "p99_ms_half_load": "ms",
         "rss_mb": "MB",
         "lander_cpu_us_per_event": "us",
         "duckdb_cpu_us_per_event": "us",
+        "dlt_cpu_us_per_event": "us",
     },
     "lake": {"append_ms_commit_10": "ms", "parquet_write_ms": "ms", "slice_read_ms": "ms"},
 }
