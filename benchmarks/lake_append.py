@@ -2,7 +2,7 @@
 
 10,000 rows into `raw.events` as the lander commits them (sorted, offsets fenced, one snapshot), around commit
 10 and, with `--full`, around commit 3,000. The commits between are of ten rows, because what piles up is
-metadata: nothing here expires snapshots, so `append_ms_commit_3000` is the cost of a table nobody maintains.
+metadata: appends expire snapshots as they go, as the lander's do, so both should cost the same.
 The yardstick is PyArrow writing the same rows to one Parquet file with the same compression.
 """
 

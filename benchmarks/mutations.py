@@ -51,6 +51,7 @@ class Mutator:
         self._rng = rng
         self._schemas = event_schemas(version)
         self._clock = clock
+        self._shown = _shown(self._schemas)
 
     def event(self) -> bytes:
         """One event: two in ten right, the others with one to three things changed."""
@@ -88,10 +89,7 @@ class Mutator:
             "address": lambda: rng.choice(("192.0.2.7", "2001:db8::7")),
             "capitals": lambda: "".join(rng.choices("ABXYZ", k=int(_CAPITALS.findall(schema["pattern"])[0]))),
             "members": lambda: self._object(schema),
-            "free": lambda: {
-                **dict.fromkeys(schema.get("required", ()), rng.choice((1, "x"))),
-                "k": self._free(2),
-            },
+            "free": lambda: rng.choice(self._shown[name]) if name in self._shown else {"k": self._free(2)},
             "integer": lambda: rng.choice(
                 (schema["minimum"], 0, 1, rng.randrange(0, 10**6), schema["maximum"])
             ),
@@ -159,7 +157,7 @@ class Mutator:
             "address": lambda: rng.choice(ADDRESSES),
             "capitals": lambda: rng.choice(TEXTS),
             "members": lambda: rng.choice(ODD_VALUES),
-            "free": self._odd_free,
+            "free": lambda: self._odd_shown(name) if name in self._shown else self._odd_free(),
             "integer": lambda: self._odd_integer(schema),
             "text": lambda: self._odd_text(schema["maxLength"]),
         }
@@ -179,6 +177,35 @@ class Mutator:
             return rng.choice(TIMES)
         edge = rng.choice((-30 * 86_400, 300))
         return self._time(edge + rng.choice((-86_400, -60, 0, 0, 60, 86_400)) + rng.uniform(-1, 1))
+
+    def _odd_shown(self, name: str) -> Any:
+        """A right value of a free-form field with one member gone, changed a little, of another kind, or another's."""
+        rng = self._rng
+        if rng.random() < _OTHER_KIND_SHARE:
+            return self._odd_free()
+        value = dict(rng.choice(self._shown[name]))
+        member = rng.choice(sorted(value))
+        kind = rng.randrange(4)
+        if kind == 0:
+            del value[member]
+        elif kind == 1:
+            value[member] = self._near(value[member])
+        elif kind == 2:
+            value[member] = rng.choice((*ODD_VALUES, *TEXTS, Spelled(rng.choice(PARSEABLE_NUMBERS))))
+        else:
+            other = rng.choice(self._shown[name])
+            taken = rng.choice(sorted(other))
+            value[taken] = other[taken]
+        return value
+
+    def _near(self, value: Any) -> Any:
+        rng = self._rng
+        if isinstance(value, bool):
+            return not value
+        if isinstance(value, int):
+            return value + rng.choice((-1, 1, 64))
+        place = rng.randrange(len(value))
+        return value[:place] + rng.choice("0Az=.\u2063") + value[place + rng.randrange(2) :]
 
     def _odd_free(self) -> Any:
         rng = self._rng
@@ -205,6 +232,16 @@ class Mutator:
         if rng.random() < 0.003:
             space = " " * (_TOO_MANY_BYTES // max(1, len(pairs)))
         return _text(pairs, space, is_ascii=rng.random() < 0.3)
+
+
+def _shown(schemas: Mapping[str, Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The examples' values of free-form fields that must hold something: nobody makes those up (Apple's signatures)."""
+    return {
+        name: [example[name] for example in schema["examples"] if name in example]
+        for schema in schemas.values()
+        for name, member in schema["properties"].items()
+        if member.get("required") and "properties" not in member
+    }
 
 
 def _kind(schema: Mapping[str, Any]) -> str:

@@ -2,8 +2,8 @@
 
 `Reference.faults` says everything that is wrong with an event as (code, pointer); the door names one of them. The
 rules the door has beside the schema (strict RFC 8259, size, nesting, 64-bit integers, tenant, window of time) are
-written down here again. `CORRECTIONS` are the places where the reference library itself is not what JSON Schema
-2020-12 and the RFCs say; each is named in docs/contracts.md.
+written down here again, those of Apple's postbacks in `skan_reference`. `CORRECTIONS` are the places where the
+reference library itself is not what JSON Schema 2020-12 and the RFCs say; each is named in docs/contracts.md.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import jsonschema
 
+from benchmarks.skan_reference import postback_faults
 from schemas import event_schemas
 
 Fault = tuple[str, str]
@@ -97,6 +98,10 @@ class Reference:
         yield from (
             fault for fault in schema_faults if fault[1] != "/tenantId" or fault[0] == "missing_field"
         )
+        if event.get("eventType") == "skan_postback" and not any(
+            pointer.startswith("/postback") for _, pointer in schema_faults
+        ):
+            yield from postback_faults(event["postback"])
         if not any(pointer == "/timestamp" for _, pointer in schema_faults):
             moment_us = moment_of(event["timestamp"])
             if moment_us is None:

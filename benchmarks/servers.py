@@ -40,12 +40,15 @@ class Door(NamedTuple):
 
 
 @contextmanager
-def running_door(home: Path, **changes: int) -> Iterator[Door]:
-    """`python -m ingest_api` over an empty home, with an active tenant in its registry."""
+def running_door(home: Path, *, under: Sequence[str] = (), **changes: int) -> Iterator[Door]:
+    """`python -m ingest_api` over an empty home, with an active tenant in its registry.
+
+    `under` is a command that runs it, as a tracer does; it has to leave the door our child.
+    """
     home.mkdir(parents=True)
-    settings = default_settings(home, ingest_port=free_port(), **changes)
+    settings = default_settings(home, ingest_port=free_port(), lander_port=free_port(), **changes)
     token = activated_tenant_token(settings)
-    command, environment = [sys.executable, "-m", "ingest_api"], environment_of(settings)
+    command, environment = [*under, sys.executable, "-m", "ingest_api"], environment_of(settings)
     with _running(
         command, environment, home / "door.log", lambda: door_is_ready(settings.ingest_port)
     ) as process:

@@ -13,6 +13,7 @@ import typer
 from honcho.manager import Manager
 from honcho.printer import Printer
 
+from cli.live_view import watch_stack
 from cli.output import emit, fail, stderr, table
 from resources.embedded.stack import (
     busy_ports,
@@ -77,9 +78,18 @@ def down_command(as_json: JsonOption = False) -> None:
     emit({"stopped": stopped}, as_json, lambda console: console.print(text))
 
 
-def status_command(as_json: JsonOption = False) -> None:
-    """Whether each service answers, and each tenant's state and freshness."""
+def status_command(
+    as_json: JsonOption = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="look again and again until Ctrl-C; --json: a document per line")
+    ] = False,
+    interval: Annotated[float, typer.Option(min=0.2, help="seconds between two looks")] = 2.0,
+) -> None:
+    """Whether each service answers, each tenant's state and freshness; with --watch what flows right now."""
     settings = load_settings()
+    if watch:
+        watch_stack(settings, interval, as_json=as_json, tenants=tenant_freshness)
+        return
     stack = running_stack(settings)
     if stack is not None:
         settings = settings.with_changes(**stack.ports)
@@ -112,10 +122,11 @@ def stack_status(settings: Settings, *, running: bool) -> dict[str, Any]:
     """Readiness of the services, lander lag, and per tenant the newest day of each table."""
     ready = readiness(settings)
     services = {name: {"url": url, "ready": ready[name]} for name, url in service_urls(settings).items()}
-    return {"running": running, "services": services, "tenants": _tenants(settings)}
+    return {"running": running, "services": services, "tenants": tenant_freshness(settings)}
 
 
-def _tenants(settings: Settings) -> list[dict[str, Any]]:
+def tenant_freshness(settings: Settings) -> list[dict[str, Any]]:
+    """Each tenant's state and the newest day of each of its tables."""
     from resources.lake import Lake  # noqa: PLC0415 - 1.4 CPU s of import
 
     if not settings.home.exists():

@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from ingest_api.connections import DoorProtocol
 from resources.settings import load_settings
 
-KEEP_ALIVE_S = 75  # above common load balancers' 60 s, so that they close idle connections and not we
+if TYPE_CHECKING:
+    from resources.settings import Settings
+
 GRACE_S = 10  # requests in flight may finish their sync
+
+
+def server_options(settings: Settings) -> dict[str, Any]:
+    """How uvicorn serves a door of these settings, wherever that is."""
+    return {
+        "loop": "uvloop",
+        "http": DoorProtocol,
+        "ws": "none",
+        "lifespan": "on",
+        "access_log": False,
+        "server_header": False,
+        "proxy_headers": False,  # nothing here asks where a request came from; 3 µs each
+        "timeout_keep_alive": settings.keep_alive_s,
+        "timeout_graceful_shutdown": GRACE_S,
+        "backlog": 2048,
+    }
 
 
 def main() -> None:
@@ -22,15 +42,7 @@ def main() -> None:
         host=settings.bind_host,
         port=settings.ingest_port,
         workers=settings.ingest_workers,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # nothing here asks where a request came from; 3 µs each
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=GRACE_S,
-        backlog=2048,
+        **server_options(settings),
     )
 
 

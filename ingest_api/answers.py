@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from ingest_api.contracts import Verdict
 
+PROBLEM_TYPE = b"application/problem+json"
 RETRY_AFTER_S = 5  # the lander's interval: by then a full log may have room
 
 
@@ -60,7 +61,7 @@ def problem(status: int, code: str, detail: str, **members: Any) -> Answer:
         headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
     if status == HTTPStatus.UNAUTHORIZED:
         headers.append((b"www-authenticate", b'Bearer realm="unmogrowp ingest"'))
-    return Answer(status, orjson.dumps(document), b"application/problem+json", tuple(headers))
+    return Answer(status, orjson.dumps(document), PROBLEM_TYPE, tuple(headers))
 
 
 def single_accepted(event_id: str) -> Answer:

@@ -6,7 +6,8 @@ without FastAPI's layers (41 instead of 119 µs per request) by the same `HotPat
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from ingest_api.answers import Answer, problem
+from ingest_api.arrival import ROUTES, ClientGoneError
+from ingest_api.connections import GUARD, ConnectionGuard
 from ingest_api.documentation import (
     DESCRIPTION,
     METRICS_DOCUMENTATION,
@@ -24,9 +27,11 @@ from ingest_api.documentation import (
     single_documentation,
 )
 from ingest_api.event_log.stores import open_event_log
-from ingest_api.hot_path import ROUTES, ClientGoneError, HotPath
+from ingest_api.hot_path import HotPath
 from ingest_api.keys import KeyCache, KeySource
 from ingest_api.metrics import DoorMetrics
+from ingest_api.tracing import Traces, traced
+from ingest_api.worker_counts import WorkerCounts
 from resources.errors import AuthenticationError
 from resources.registry import Registry
 from resources.scraping import check_scraper
@@ -57,23 +62,77 @@ class _Api(FastAPI):
 class Door:
     """The ASGI application. `api` is the FastAPI application behind the front."""
 
-    def __init__(self, api: FastAPI, hot_path: HotPath) -> None:
+    def __init__(self, api: FastAPI, hot_path: HotPath, head_max_fields: int) -> None:
         self.api = api
         self._hot_path = hot_path
+        self._head_max_fields = head_max_fields
+        self._traces = Traces()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take the ingest requests; pass everything else on."""
-        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] not in ROUTES:
-            await self.api(scope, receive, send)
+        if scope["type"] == "http" and len(scope["headers"]) > self._head_max_fields:
+            answer = problem(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "too_many_headers",
+                f"a request may have {self._head_max_fields} headers",
+            )
+        elif scope["type"] != "http" or scope["method"] != "POST" or scope["path"] not in ROUTES:
+            await self._pass_on(scope, receive, send)
             return
-        try:
-            answer = await self._hot_path.answer(scope["path"], dict(scope["headers"]), receive)
-        except ClientGoneError:
-            return
+        else:
+            try:
+                answer = await self._hot_path.answer(scope["path"], scope["headers"], receive)
+            except ClientGoneError:
+                return
         await send(
             {"type": "http.response.start", "status": int(answer.status), "headers": answer.raw_headers()}
         )
         await send({"type": "http.response.body", "body": answer.body})
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """To FastAPI; its answers name their trace too."""
+        if scope["type"] != "http":
+            await self.api(scope, receive, send)
+            return
+        traceparent = self._traces.of(dict(scope["headers"]))
+
+        async def send_traced(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"traceparent", traceparent)]
+            await send(message)
+
+        scope.setdefault("state", {})["traceparent"] = traceparent
+        await self.api(scope, receive, send_traced)
+
+
+class _Running:
+    """What a door has while it is served: its log, its counts' file, its connections' guard."""
+
+    def __init__(self, settings: Settings, hot_path: HotPath, metrics: DoorMetrics) -> None:
+        self.hot_path = hot_path
+        self.counts: WorkerCounts | None = None
+        self._settings = settings
+        self._metrics = metrics
+
+    async def start(self, stack: AsyncExitStack) -> dict[str, Any]:
+        """Open it all, to be closed with the stack; the state that the server's connections get."""
+        if self.hot_path.event_log is None:
+            self.hot_path.event_log = log = open_event_log(self._settings)
+            stack.push_async_callback(log.close)
+            stack.callback(setattr, self.hot_path, "event_log", None)
+        self.counts = counts = WorkerCounts(self._settings.status_dir / "door", self._metrics)
+        stack.push_async_callback(counts.close)
+        guard = ConnectionGuard(self._settings, self._metrics)
+        for work in (counts.keep_publishing(), guard.watch()):
+            stack.callback(asyncio.create_task(work).cancel)
+        return {GUARD: guard}
+
+    async def exposition(self) -> tuple[bytes, str]:
+        """The metrics of all workers."""
+        log, counts = self.hot_path.event_log, self.counts
+        if log is None or counts is None:
+            return self._metrics.exposition()
+        return await counts.exposition(await log.usage())
 
 
 def create_app(
@@ -84,19 +143,12 @@ def create_app(
     keys = KeyCache(registry or Registry(settings.registry_url), settings.key_cache_s)
     hot_path = HotPath(settings, keys, metrics)
     hot_path.event_log = event_log
+    running = _Running(settings, hot_path, metrics)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        if hot_path.event_log is not None:
-            yield
-            return
-        own_log = open_event_log(settings)
-        hot_path.event_log = own_log
-        try:
-            yield
-        finally:
-            hot_path.event_log = None
-            await own_log.close()
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        async with AsyncExitStack() as stack:
+            yield await running.start(stack)
 
     api = _Api(
         title="UnMoGrowP ingest",
@@ -107,9 +159,9 @@ def create_app(
         redoc_url=None,
     )
     _add_ingest_routes(api, hot_path)
-    _add_operations_routes(api, hot_path, metrics, settings.scrape_token())
+    _add_operations_routes(api, running, settings.scrape_token())
     api.add_exception_handler(HTTPException, _http_problem)
-    return Door(api, hot_path)
+    return Door(api, hot_path, settings.head_max_fields)
 
 
 def app_from_environment() -> Door:
@@ -119,7 +171,7 @@ def app_from_environment() -> Door:
 
 def _add_ingest_routes(api: FastAPI, hot_path: HotPath) -> None:
     async def answered(request: Request) -> Response:
-        answer = await hot_path.answer(request.url.path, dict(request.headers.raw), request.receive)
+        answer = await hot_path.answer(request.url.path, request.headers.raw, request.receive)
         return _response(answer)
 
     async def ingest_event(request: Request) -> Response:
@@ -137,7 +189,7 @@ def _add_ingest_routes(api: FastAPI, hot_path: HotPath) -> None:
             api.post(path, **single_documentation(route.version))(ingest_event)
 
 
-def _add_operations_routes(api: FastAPI, hot_path: HotPath, metrics: DoorMetrics, scrape_token: str) -> None:
+def _add_operations_routes(api: FastAPI, running: _Running, scrape_token: str) -> None:
     @api.get("/health/live", tags=["operations"])
     async def live() -> dict[str, str]:
         """The process runs."""
@@ -146,7 +198,7 @@ def _add_operations_routes(api: FastAPI, hot_path: HotPath, metrics: DoorMetrics
     @api.get("/health/ready", tags=["operations"])
     async def ready() -> Response:
         """The event log takes events."""
-        log = hot_path.event_log
+        log = running.hot_path.event_log
         if log is None or not log.is_writable():
             return _response(
                 problem(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", "the event log takes nothing now")
@@ -155,20 +207,22 @@ def _add_operations_routes(api: FastAPI, hot_path: HotPath, metrics: DoorMetrics
 
     @api.get("/metrics", **METRICS_DOCUMENTATION)
     async def prometheus(request: Request) -> Response:
-        """Prometheus exposition of this worker."""
+        """Prometheus exposition: the sum of all workers of this door."""
         try:
             check_scraper(request.headers.get("authorization", ""), scrape_token)
         except AuthenticationError as error:
             return _response(problem(HTTPStatus.UNAUTHORIZED, "unauthorized", str(error)))
-        text, content_type = metrics.exposition()
+        text, content_type = await running.exposition()
         return Response(text, media_type=content_type)
 
 
-async def _http_problem(_: Request, error: Exception) -> Response:
+async def _http_problem(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
     headers = error.headers if isinstance(error, HTTPException) else None
     phrase = HTTPStatus(status).phrase
-    response = _response(problem(status, phrase.lower().replace(" ", "_"), f"{phrase}: see /openapi.json"))
+    answer = problem(status, phrase.lower().replace(" ", "_"), f"{phrase}: see /openapi.json")
+    trace = getattr(request.state, "traceparent", None)
+    response = _response(answer._replace(body=traced(answer, trace).body) if trace else answer)
     response.headers.update(headers or {})
     return response
 

@@ -164,8 +164,9 @@ def _full_or_cut_off(body: bytes, max_bytes: int) -> BodyTooLargeError | BodyUnr
 def check_counts(plain: bytes, body_format: BodyFormat, *, events_max: int, values_max: int) -> None:
     """Refuse, before it is parsed, a body that would become more objects than it may.
 
-    Parsed, 64 MiB of `[],[],…` are 1.5 GB. Every value but the first follows a comma or a bracket, so these
-    bound the objects; those in strings count too. Counting costs 0.3 µs per event, and small bodies nothing.
+    Parsed and judged, 64 MiB of `[],[],…` cost 2 GB; refused here, 64 MiB. Every value but the first follows a
+    comma or a bracket, so these bound the objects; those in strings count too. Counting costs 0.3 µs per event,
+    and bodies of fewer bytes than values nothing.
 
     Raises:
         BodyTooManyError: there are more lines or values.

@@ -2,8 +2,8 @@
 
 A batch that is fine costs one jsonschema-rs call per event type in it (0.5 µs per event, 1.2 with nested
 metadata); only when that fails is each event looked at. Beyond the schema an event is refused for being too
-old, in the future, too large, nested too deep, or holding an integer that 64 bits cannot (it would be
-stored rounded). Parsing and its hard cases are `bodies`'; wording is `reasons`'.
+old, in the future, too large, nested too deep, holding an integer that 64 bits cannot (it would be stored
+rounded), or a postback that Apple did not sign. Parsing and its hard cases are `bodies`'; wording is `reasons`'.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import jsonschema_rs
 from ingest_api import reasons
 from ingest_api.event_shape import has_larger_delivery, has_rounded_integer, is_nested_deeper
 from ingest_api.reasons import Finding, finding_of
+from ingest_api.skan import POSTBACK_TYPE, postback_finding
 from ingest_api.timestamps import parse_timestamp
 from schemas import event_schemas
 
@@ -133,8 +134,10 @@ class Judge:
             for event_type, members in by_type.items():
                 if not self._contract(event_type, tenant_id).accepts_all(members):
                     return False
-            return self._times_are_fine(events, now) and not has_larger_delivery(
-                plain, body_format, len(events), self._limits.max_bytes
+            return (
+                self._times_are_fine(events, now)
+                and not has_larger_delivery(plain, body_format, len(events), self._limits.max_bytes)
+                and not any(map(postback_finding, by_type.get(POSTBACK_TYPE, ())))  # last: 79 µs each
             )
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             return False  # not an object, an unknown type, a timestamp of the odd kind: `verdicts` says which
@@ -173,6 +176,7 @@ class Judge:
             self._shape_finding(event, raw)
             or self._contract(event_type, tenant_id).finding(event)
             or self._time_finding(event, now)
+            or postback_finding(event)
         )
 
     def _contract(self, event_type: str, tenant_id: str) -> Contract:

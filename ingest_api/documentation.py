@@ -28,6 +28,8 @@ _PROBLEM = {
         "pointer": {"type": "string", "description": "JSON pointer to the field"},
         "eventId": {"type": ["string", "null"]},
         "quarantined": {"type": "boolean", "description": "true: kept for replay"},
+        "instance": {"type": "string", "description": "urn:unmogrowp:trace:<traceId>"},
+        "traceId": {"type": "string", "description": "as in `traceparent` and in the door's log"},
     },
 }
 _VERDICT = {
@@ -54,9 +56,11 @@ _PROBLEMS = {
     400: "not JSON, or not what Content-Encoding says; kept in quarantine",
     401: "no valid write token",
     403: "X-Tenant-ID or tenantId is not the token's tenant",
-    413: "over a size limit; nothing was taken",
+    408: "headers or body came too slowly; nothing was taken",
+    413: "over a limit of size or number; nothing was taken",
     415: "unsupported content type, charset or encoding",
-    429: "over the tenant's quota; come back after Retry-After",
+    429: "over the tenant's quota, or too much waits for the lander; nothing was taken, come back after Retry-After",
+    431: "headers too large or too many; nothing was taken",
     503: "not durable; nothing was taken, come back after Retry-After",
 }
 _PARAMETERS = [
@@ -68,6 +72,12 @@ _PARAMETERS = [
         "schema": {"type": "string", "pattern": "^[a-z][a-z0-9_]{1,30}$"},
     },
     {"name": "Content-Encoding", "in": "header", "schema": {"enum": ["gzip", "zstd", "identity"]}},
+    {
+        "name": "traceparent",
+        "in": "header",
+        "description": "W3C Trace Context; the answer has the same, or one of its own",
+        "schema": {"type": "string"},
+    },
 ]
 
 

@@ -1,6 +1,7 @@
 """The lander's process: land every few seconds, say so in JSON lines and in `HOME/status/lander.json`.
 
-Started by `python -m ingest_api.lander`. Landing itself is `lander`'s.
+Started by `python -m ingest_api.lander`. Landing itself is `lander`'s, what is counted `lander_metrics`', how it
+is served `lander_http`'s.
 """
 
 from __future__ import annotations
@@ -16,9 +17,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from sqlalchemy.exc import DBAPIError
 
 from ingest_api.event_log.stores import open_log_reader
 from ingest_api.lander import Lander, LandReport
+from ingest_api.lander_http import LanderEndpoints, serving
+from ingest_api.lander_metrics import LanderMetrics
+from ingest_api.landing_lag import LagReader
 from resources.errors import UnMoGrowPError
 from resources.lake import Lake
 from resources.lean_imports import leave_out
@@ -26,6 +31,7 @@ from resources.settings import load_settings
 from resources.vault import open_vault
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from ingest_api.event_log.protocol import LogReader
@@ -56,13 +62,12 @@ class JsonLines(logging.Formatter):
 class LanderService:
     """Lands until stopped; a failure is logged, waited out and tried again."""
 
-    def __init__(self, settings: Settings, lander: Lander) -> None:
+    def __init__(self, settings: Settings, lander: Lander, lag_s: Callable[[], float]) -> None:
+        self.metrics = LanderMetrics(lag_s)
         self._settings = settings
         self._lander = lander
+        self._lag_s = lag_s
         self._stop = threading.Event()
-        self._rows_total = 0
-        self._quarantined_total = 0
-        self._failures = 0
 
     def stop(self) -> None:
         """Finish the landing under way and return from `run`."""
@@ -83,49 +88,66 @@ class LanderService:
         report = None
         try:
             report = self._lander.land_once()
-            self._failures = 0
         except UnMoGrowPError as error:
             error_text = str(error)
             logger.warning("landing failed, will try again: %s", error)
         except Exception as error:  # a bug or an outage must not end the process: the log keeps everything
-            error_text = type(error).__name__
+            error_text = _told(error)
             logger.exception("landing failed, will try again")
-        self._failures += report is None
-        if report is not None and report.commits:
-            self._rows_total += report.rows
-            self._quarantined_total += report.quarantined
-            seconds = round(time.monotonic() - started_at, 3)
-            logger.info("landed", extra={"fields": {**report._asdict(), "seconds": seconds}})
+        seconds = time.monotonic() - started_at
+        if report is None:
+            self.metrics.failed()
+        else:
+            self.metrics.landed(report, seconds)
+            if report.commits:
+                logger.info("landed", extra={"fields": {**report._asdict(), "seconds": round(seconds, 3)}})
+        self.metrics.backlog_bytes = self._backlog_bytes()
         self._write_status(error_text)
         return report
 
     def _wait_s(self, spent_s: float) -> float:
-        if self._failures:
-            return float(min(RETRY_WAIT_MAX_S, RETRY_WAIT_S * 2 ** min(self._failures - 1, 10)))
+        if failures := self.metrics.failures_in_a_row:
+            return float(min(RETRY_WAIT_MAX_S, RETRY_WAIT_S * 2 ** min(failures - 1, 10)))
         return max(0.05, self._settings.land_interval_s - spent_s)
 
     def _backlog_bytes(self) -> int | None:
         """None while the log cannot be asked."""
         try:
             return self._lander.backlog_bytes()
-        except UnMoGrowPError as error:
+        except (UnMoGrowPError, OSError) as error:
             logger.warning("the backlog is not known: %s", error)
             return None
 
     def _write_status(self, error_text: str | None) -> None:
+        metrics = self.metrics
         status = {
             "at": dt.datetime.now(dt.UTC).isoformat(),
-            "backlog_bytes": self._backlog_bytes(),
-            "rows_total": self._rows_total,
-            "quarantined_total": self._quarantined_total,
-            "failures_in_a_row": self._failures,
+            "backlog_bytes": metrics.backlog_bytes,
+            "lag_s": round(self._lag_s(), 3),
+            **{f"{name}_total": count for name, count in metrics.totals.items()},
+            "last_commit_at": metrics.last_commit_at and _utc(metrics.last_commit_at),
+            "failures_in_a_row": metrics.failures_in_a_row,
             "error": error_text,
         }
-        path: Path = self._settings.home / "status" / "lander.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path: Path = self._settings.status_dir / "lander.json"
         draft = path.with_suffix(".draft")
-        draft.write_bytes(orjson.dumps(status))
-        draft.replace(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_bytes(orjson.dumps(status))
+            draft.replace(path)
+        except OSError as error:  # the disk that keeps landings from it, most likely: it must live to go on
+            logger.warning("the status file cannot be written, so it is older than this: %s", error)
+
+
+def _told(error: Exception) -> str:
+    """What the status says of an error that is not ours: the system's words where they hold no values of a row."""
+    if isinstance(error, DBAPIError):
+        return f"the database says: {error.orig}"
+    return str(error) if isinstance(error, OSError) else type(error).__name__
+
+
+def _utc(seconds: float) -> str:
+    return dt.datetime.fromtimestamp(seconds, tz=dt.UTC).isoformat()
 
 
 def make_lander(settings: Settings, reader: LogReader) -> Lander:
@@ -142,10 +164,12 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     leave_out("pandas")  # pyarrow loads it where it finds it: 35 MB
     settings = load_settings()
-    with contextlib.closing(open_log_reader(settings)) as reader:
-        service = LanderService(settings, make_lander(settings, reader))
+    with contextlib.closing(LagReader(open_log_reader(settings))) as reader:
+        service = LanderService(settings, make_lander(settings, reader), reader.lag_s)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: service.stop())
-        logger.info("the lander runs")
-        service.run()
+        endpoints = LanderEndpoints(service.metrics, settings.scrape_token())
+        with serving(endpoints, settings.bind_host, settings.lander_port):
+            logger.info("the lander runs")
+            service.run()
     logger.info("the lander has stopped")

@@ -87,3 +87,32 @@ class LogTruncatedError(PermanentError):
 
 class CommitConflictError(RetryableError):
     """A concurrent commit won; re-read and recompute."""
+
+
+class PostbackError(PermanentError):
+    """A SKAdNetwork postback that is not to be counted: its message, what kind of fault, and where (a pointer)."""
+
+    def __init__(self, message: str, code: str, pointer: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.pointer = pointer
+
+
+class UnsupportedPostbackError(PostbackError):
+    """The postback is of a SKAdNetwork version that we cannot verify."""
+
+
+class PostbackFieldError(PostbackError):
+    """A field of the postback is missing, holds what it may not, or belongs to another version."""
+
+
+class PostbackSignatureError(PostbackError):
+    """Apple did not sign what the postback says."""
+
+
+class MalformedSignatureError(PostbackSignatureError):
+    """The postback's signature is no base64 of a DER-encoded ECDSA signature."""
+
+
+class ConversionSchemaError(ContractError):
+    """A tenant's document of what conversion values stand for is not valid, or is of another app."""

@@ -4,7 +4,7 @@ Why at all: a commit reads, copies and writes the metadata of every kept snapsho
 of an append of 10,000 rows: 38 ms at commit 10; without expiry 115 ms at commit 100 and 567 ms at commit 600; with
 it 67, 65 and 59 ms at commits 100, 300 and 600.
 
-Who does it: each committer, for its own table, as soon as EXPIRE_EVERY snapshots are due (`expire_if_due`, called
+Who does it: each committer, for its own table, as soon as `snapshot_expire_every` are due (`expire_if_due`, called
 by `resources.lake` behind its commits), so that no table waits for the night and raw tables keep one committer.
 The nightly job expires what quiet tables still hold.
 
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from resources.settings import Settings
 
 logger = logging.getLogger(__name__)
-# An expiry costs one more commit (25 ms) and a log file: every 50 commits that is 0.5 ms per commit, while
-# 50 snapshots more or less are 30 ms.
-EXPIRE_EVERY = 50
 
 
 def expirable(
@@ -83,7 +80,7 @@ def expire_snapshots(table: Table, settings: Settings, *, at_least: int = 1) -> 
 def expire_if_due(table: Table, settings: Settings) -> None:
     """Behind a commit: expire when enough is due. The rows are committed, so nothing that fails here may raise."""
     try:
-        expire_snapshots(table, settings, at_least=EXPIRE_EVERY)
+        expire_snapshots(table, settings, at_least=settings.snapshot_expire_every)
     except CommitConflictError as error:
         logger.info("%s", error)
     except Exception:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
@@ -56,16 +56,23 @@ def append_rows(tx: Transaction, table: Table, parts: Iterable[pa.Table], summar
 
 
 def write_data_files(table: Table, parts: Iterable[pa.Table]) -> list[DataFile]:
-    """Write rows into one file per day; the files belong to nothing until they are committed."""
+    """Write rows into one file per day; the files belong to nothing until they are committed.
+
+    A write that fails leaves none: half a file per attempt would keep a full disk full.
+    """
     column = table.schema().find_column_name(table.spec().fields[0].source_id)
     assert column is not None  # noqa: S101 - a partition field's source is a column of the table
     files: dict[dt.date, _DayFile] = {}
-    with ExitStack() as opened:
+    with ExitStack() as written, ExitStack() as opened:
         for part in parts:
             for day, rows in _by_day(part, column):
                 if day not in files:
-                    files[day] = opened.enter_context(_DayFile(table, day))
+                    files[day] = _DayFile(table, day)
+                    written.callback(files[day].remove)
+                    opened.enter_context(files[day])
                 files[day].write(rows)
+        opened.close()  # the end of a file may be what the disk has no room for
+        written.pop_all()
     return [files[day].data_file() for day in sorted(files)]
 
 
@@ -118,6 +125,11 @@ class _DayFile:
     def write(self, rows: pa.Table) -> None:
         """Append rows as further row groups."""
         self._writer.write_table(rows.cast(self._schema), row_group_size=self._row_group_rows)
+
+    def remove(self) -> None:
+        """Take back what was written; it is not committed. Never raises: the reason for it is on its way."""
+        with suppress(OSError):
+            self._table.io.delete(self._path)
 
     def data_file(self) -> DataFile:
         """What a manifest says of the finished file."""

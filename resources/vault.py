@@ -69,7 +69,8 @@ class Vault:
 
     def __init__(self, url: str, keyring: Keyring) -> None:
         self._keyring = keyring
-        self._engine = sa.create_engine(url)
+        # a failed statement is logged without its values: a wrapped key in a log would outlive its subject's erasure
+        self._engine = sa.create_engine(url, hide_parameters=True)
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _durable_sqlite)
         _metadata.create_all(self._engine)

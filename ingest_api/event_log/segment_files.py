@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import stat
@@ -36,6 +37,8 @@ class OpenSegment:
             _sync_directory(directory)  # the file's name must survive too
         except OSError:
             os.close(self.descriptor)
+            with contextlib.suppress(OSError):  # or every append that meets a full disk leaves an empty file
+                path.unlink()
             raise
 
     @property
@@ -79,6 +82,12 @@ def directory_bytes(root: Path) -> int:
         except FileNotFoundError:
             continue
     return total
+
+
+def free_bytes(directory: Path) -> int:
+    """What the directory's disk has free for us."""
+    status = os.statvfs(directory)
+    return status.f_bavail * status.f_frsize
 
 
 def probe_writing(directory: Path) -> None:

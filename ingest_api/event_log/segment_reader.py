@@ -61,7 +61,7 @@ class SegmentReader:
                 self._ends[path] = end
 
     def release(self, writer: str, upto: LogPosition) -> int:
-        """Delete closed segments whose whole records all lie at or before `upto`.
+        """Delete closed segments whose whole records all lie at or before `upto`, also empty ones behind it.
 
         Bytes after the last whole record of a closed segment were never acknowledged, unless the disk
         corrupted them: such a segment is kept beside the log, renamed, for a person to look at.
@@ -71,9 +71,9 @@ class SegmentReader:
         closed = ids if self._has_no_living_writer(directory) else ids[:-1]
         freed = 0
         for segment_id in closed:
-            if segment_id > upto.segment:
-                break
             path = segment_path(directory, segment_id)
+            if segment_id > upto.segment and path.stat().st_size > len(SEGMENT_MAGIC):
+                break
             landed_upto = upto.offset if segment_id == upto.segment else self._ends.get(path)
             freed += _delete_landed(path, landed_upto)
             self._ends.pop(path, None)

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING
 from ingest_api.event_log.frames import encode_frame
 from ingest_api.event_log.protocol import LogPosition, LogUsage
 from ingest_api.event_log.segment_files import (
+    PROBE_BYTES,
     OpenSegment,
     directory_bytes,
+    free_bytes,
     lock_directory,
     next_segment_id,
     probe_writing,
@@ -51,6 +53,7 @@ class SegmentLog:
         segment_max_age_s: float,
         budget_bytes: int,
         backlog_max_bytes: int,
+        reserve_bytes: int = 0,
     ) -> None:
         """Take the writer's directory.
 
@@ -64,6 +67,7 @@ class SegmentLog:
         self._segment_max_age_s = segment_max_age_s
         self._budget_bytes = budget_bytes
         self._backlog_max_bytes = backlog_max_bytes
+        self._reserve_bytes = reserve_bytes
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock_descriptor = lock_directory(self._directory)
         self._segment: OpenSegment | None = None
@@ -73,6 +77,7 @@ class SegmentLog:
         self._idle_timer: asyncio.TimerHandle | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="event-log")
         self._used_bytes = 0
+        self._free_bytes = 0
         self._used_checked_at = float("-inf")
         self._last_failed = False
         self._probed_at = float("-inf")
@@ -96,7 +101,8 @@ class SegmentLog:
         """See `EventLog.is_writable`. After a failed write, asking makes the log look whether it works again."""
         if self._last_failed and not self._is_closed:
             self._probe_soon()
-        return not self._last_failed and self._used() < self._budget_bytes and not self._is_closed
+        has_room = self._used() < self._budget_bytes and self._free_bytes > self._reserve_bytes + PROBE_BYTES
+        return has_room and not self._last_failed and not self._is_closed
 
     async def usage(self) -> LogUsage:
         """See `EventLog.usage`."""
@@ -183,6 +189,7 @@ class SegmentLog:
             ) from error
         self._last_failed = False
         self._used_bytes += len(data)
+        self._free_bytes -= len(data)
         positions = []
         for frame in frames:
             start += len(frame)
@@ -202,12 +209,18 @@ class SegmentLog:
                 f"the event log holds {used_bytes} of {self._budget_bytes} bytes allowed: "
                 "nothing was taken, send again when the lander has caught up"
             )
+        if self._free_bytes - more_bytes < self._reserve_bytes:
+            raise EventLogFullError(
+                f"the disk has {self._free_bytes} bytes free, of which {self._reserve_bytes} are kept for the lander "
+                "to make room with: nothing was taken, send again later"
+            )
 
     def _used(self) -> int:
-        """Bytes of all workers' logs, as of a moment ago."""
+        """Bytes of all workers' logs, as of a moment ago; what the disk has free is learnt at the same time."""
         now = time.monotonic()
         if now - self._used_checked_at > BUDGET_CHECK_INTERVAL_S:
             self._used_bytes = directory_bytes(self._root)
+            self._free_bytes = free_bytes(self._root)
             self._used_checked_at = now
         return self._used_bytes
 
@@ -244,6 +257,7 @@ def claim_writer(
     segment_max_age_s: float,
     budget_bytes: int,
     backlog_max_bytes: int,
+    reserve_bytes: int,
 ) -> SegmentLog:
     """The log of the first `worker-<n>` directory that no process writes.
 
@@ -259,6 +273,7 @@ def claim_writer(
                 segment_max_age_s=segment_max_age_s,
                 budget_bytes=budget_bytes,
                 backlog_max_bytes=backlog_max_bytes,
+                reserve_bytes=reserve_bytes,
             )
         except DirectoryLockedError:
             continue

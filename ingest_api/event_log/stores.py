@@ -28,6 +28,7 @@ def open_event_log(settings: Settings) -> EventLog:
         segment_max_age_s=settings.segment_max_age_s,
         budget_bytes=settings.event_log_budget_bytes,
         backlog_max_bytes=settings.event_log_backlog_max_bytes,
+        reserve_bytes=settings.event_log_reserve_bytes,
     )
 
 

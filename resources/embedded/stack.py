@@ -28,6 +28,7 @@ PORT_FIELDS = (
     "dagster_port",
     "dagster_grpc_port",
     "ingest_port",
+    "lander_port",
     "control_plane_port",
     "inference_port",
     "clickhouse_port",
@@ -142,6 +143,7 @@ def service_urls(settings: Settings) -> dict[str, str]:
     return {
         "dagster": f"http://{host}:{settings.dagster_port}",
         "ingest": f"http://{host}:{settings.ingest_port}",
+        "lander": f"http://{host}:{settings.lander_port}",
         "control_plane": f"http://{host}:{settings.control_plane_port}",
         "inference": f"http://{host}:{settings.inference_port}",
         "clickhouse": settings.clickhouse_http_url,
@@ -152,6 +154,7 @@ def service_urls(settings: Settings) -> dict[str, str]:
 READY_PATHS = {
     "dagster": "/server_info",
     "ingest": "/health/ready",
+    "lander": "/health/ready",
     "control_plane": "/health/ready",
     "inference": "/health/live",
     "clickhouse": "/ping",

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import uvicorn
 
+from ingest_api.__main__ import server_options
 from ingest_api.app import create_app
 from ingest_api.event_log.segment_reader import SegmentReader
 from ingest_api.event_log.stores import open_log_reader
 from ingest_api.lander import Lander
+from ingest_api.landing_lag import LagReader
 from resources.errors import EventLogFullError
 from resources.lake import Lake
 from resources.vault import Vault, open_vault
@@ -59,9 +61,7 @@ class RunningDoor:
         self._socket.bind(("127.0.0.1", port))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         app = create_app(settings, self.keys, event_log)
-        config = uvicorn.Config(
-            app, loop="uvloop", http="httptools", ws="none", log_config=None, lifespan="on"
-        )
+        config = uvicorn.Config(app, log_config=None, **server_options(settings))
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
         self.client = httpx.Client(base_url=self.url, headers=headers_of(TENANT, TOKEN), timeout=30)
@@ -96,7 +96,7 @@ class Landing:
         self.lake = Lake(settings)
         self.lake.ensure_tables()
         self.vault: Vault = open_vault(settings)
-        self.reader = open_log_reader(settings)
+        self.reader = LagReader(open_log_reader(settings))
         self.lander = Lander(settings, self.lake, self.reader, self.vault, after_step=after_step)
 
     def __enter__(self) -> Landing:

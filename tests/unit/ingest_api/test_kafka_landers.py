@@ -145,7 +145,7 @@ def test_the_service_stays_up_and_says_so_while_kafka_is_away(
     cluster.take_down(*BROKERS)
     status_path = settings.home / "status" / "lander.json"
     with GroupLander(settings, join_wait_s=0.1, request_timeout_s=0.2) as lander:
-        service = LanderService(settings, lander.lander)
+        service = LanderService(settings, lander.lander, lag_s=lambda: 0.0)
         thread = threading.Thread(target=service.run)
         thread.start()
         try:

@@ -228,7 +228,7 @@ def test_the_service_lands_and_says_how_it_stands(settings: Settings, door: Runn
             service.stop()
 
     with Landing(settings, stop) as landing:
-        service = LanderService(settings, landing.lander)
+        service = LanderService(settings, landing.lander, landing.reader.lag_s)
         service.run()
     status = json.loads((settings.home / "status" / "lander.json").read_text())
     assert (status["rows_total"], status["quarantined_total"], status["backlog_bytes"]) == (2, 2, 0)

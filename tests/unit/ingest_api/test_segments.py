@@ -199,7 +199,8 @@ def test_a_damaged_segment_is_kept_aside_for_a_person(tmp_path: Path) -> None:
 
 def test_two_workers_never_share_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ingest_api.event_log.segment_files.LOCK_WAIT_S", 0.05)
-    limits = {"segment_max_bytes": 1, "segment_max_age_s": 1.0, "budget_bytes": 1, "backlog_max_bytes": 1}
+    sizes = ("segment_max_bytes", "budget_bytes", "backlog_max_bytes", "reserve_bytes")
+    limits = {"segment_max_age_s": 1.0, **dict.fromkeys(sizes, 1)}
 
     async def claim() -> None:
         first = claim_writer(tmp_path, **limits)  # type: ignore[arg-type]

@@ -14,13 +14,14 @@ from pyiceberg.table import Table
 from resources import lake_expiry
 from resources.errors import CommitConflictError, SnapshotExpiredError
 from resources.lake import Lake
-from resources.lake_expiry import EXPIRE_EVERY, expirable, expire_snapshots
+from resources.lake_expiry import expirable, expire_snapshots
 from resources.lake_history import EXPIRED_LOG_KEY, PastSnapshot, write_expired
 from resources.settings import Settings
 from tests.support.lake_rows import DAY, append, land, score_rows
 
 NOW = dt.datetime(2026, 11, 20, tzinfo=dt.UTC)
 KEPT = 3
+EXPIRE_EVERY = 10
 
 
 def aged(ages_s: list[float]) -> list[PastSnapshot]:
@@ -162,7 +163,10 @@ def test_a_crash_between_the_log_and_its_commit_changes_nothing(
 
 @pytest.fixture
 def local(tmp_path: Path) -> Iterator[Lake]:
-    with closing(Lake(Settings(home=tmp_path, snapshots_kept=2, snapshot_min_age_s=0))) as lake:
+    settings = Settings(
+        home=tmp_path, snapshots_kept=2, snapshot_min_age_s=0, snapshot_expire_every=EXPIRE_EVERY
+    )
+    with closing(Lake(settings)) as lake:
         lake.ensure_tables()
         yield lake
 
@@ -178,16 +182,18 @@ def test_appends_expire_by_themselves_once_enough_is_due(local: Lake) -> None:
     assert local.changes_since("raw.events", first)[1]
 
 
-def test_a_failing_expiry_fails_no_append(local: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_expiry_fails_no_append(
+    local: Lake, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def broken(*_: object) -> str:
         raise OSError("the store is full")
 
-    monkeypatch.setattr("resources.lake_expiry.EXPIRE_EVERY", 1)
     monkeypatch.setattr("resources.lake_expiry.write_expired", broken)
-    append(local, ["a"], "1", None)
-    append(local, ["b"], "2", "1")
-    append(local, ["c"], "3", "2")
-    assert local.read("raw.events", "tenant_id = 't1'").height == 3
+    append(local, ["a"], "0", None)
+    for number in range(1, EXPIRE_EVERY + 4):
+        append(local, [f"b{number}"], str(number), str(number - 1))
+    assert "the store is full" in caplog.text
+    assert local.read("raw.events", "tenant_id = 't1'").height == EXPIRE_EVERY + 4
 
 
 def test_the_log_holds_our_own_keys_only(local: Lake, few_kept: Settings) -> None:

@@ -1,0 +1,56 @@
+"""Alert rules are about series that the services export, and Prometheus scrapes who exports them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from ingest_api.event_log.protocol import LogUsage
+from ingest_api.lander_metrics import LanderMetrics
+from ingest_api.metrics import DoorMetrics, exposition
+from resources.settings import APPLICATION_ROOT, Settings
+
+DEPLOY = APPLICATION_ROOT / "deploy"
+
+
+def rules() -> list[dict[str, Any]]:
+    document = yaml.safe_load((DEPLOY / "rules" / "ingest.yml").read_text())
+    return [rule for group in document["groups"] for rule in group["rules"]]
+
+
+def exported() -> str:
+    door = DoorMetrics()
+    door.answered(202)
+    door.made_durable("t123", 1, 1, 0.001)
+    door_text = exposition([door.counts], LogUsage(1, 2, 3))[0].decode()
+    return door_text + LanderMetrics(lambda: 0.0).exposition()[0].decode()
+
+
+def test_every_series_of_a_rule_is_exported() -> None:
+    names = set(re.findall(r"^(unmogrowp_\w+)", exported(), re.M))
+    for rule in rules():
+        for name in re.findall(r"unmogrowp_\w+", rule["expr"]):
+            assert name in names, (rule["alert"], name)
+
+
+def test_every_service_that_a_rule_waits_for_is_scraped() -> None:
+    [job] = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"]
+    scraped = {group["labels"]["service"]: group["targets"] for group in job["static_configs"]}
+    waited_for = {name for rule in rules() for name in re.findall(r'service="(\w+)"', rule["expr"])}
+    assert waited_for == {"ingest", "lander"}
+    assert waited_for <= scraped.keys()
+    defaults = Settings()
+    assert scraped["ingest"] == [f"127.0.0.1:{defaults.ingest_port}"]
+    assert scraped["lander"] == [f"127.0.0.1:{defaults.lander_port}"]
+
+
+def test_every_rule_says_what_to_do_and_how_bad_it_is() -> None:
+    found = rules()
+    assert len({rule["alert"] for rule in found}) == len(found)
+    for rule in found:
+        assert rule["labels"]["severity"] in {"warning", "critical"}
+        assert rule["annotations"]["summary"]
+        assert rule["annotations"]["description"]
+        assert rule["for"]
