@@ -24,12 +24,14 @@ class Name(StrEnum):
 
     INGEST = "ingest"
     LAKE = "lake"
+    ATTRIBUTION = "attribution"
 
 
 # Modules of a bench, one per claim; imported when run, because they bring DuckDB and PyIceberg (2 CPU s).
 CLAIMS = {
     Name.INGEST: ("benchmarks.door", "benchmarks.lander", "benchmarks.sustained"),
     Name.LAKE: ("benchmarks.lake_append", "benchmarks.lake_slice"),
+    Name.ATTRIBUTION: ("benchmarks.markov",),
 }
 
 

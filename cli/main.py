@@ -6,9 +6,11 @@ import sys
 
 import typer
 
+from cli.attribution import attribution_app
 from cli.backfill import backfill_command
 from cli.bench import bench_command
 from cli.demo import demo_command
+from cli.drill import drill_command
 from cli.import_events import import_command
 from cli.keyring import keyring_app
 from cli.ledger import ledger_command
@@ -40,7 +42,9 @@ app.command("ledger")(ledger_command)
 app.command("sql")(sql_command)
 app.command("lake")(lake_command)
 app.command("bench")(bench_command)
+app.command("drill")(drill_command)
 app.command("maintain")(maintain_command)
+app.add_typer(attribution_app, name="attribution")
 app.add_typer(schema_app, name="schema")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(tenant_app, name="tenant")
