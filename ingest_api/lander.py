@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ingest_api.event_log.protocol import LogPosition
 from ingest_api.landing import Batch, LandedRows, slices_of
 from resources.lake import OFFSET_PREFIX, SLICES_KEY, slices_json
+from resources.lake_history import LAND_SEQ_KEY
 from resources.pii import Keyring
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ logger = logging.getLogger(__name__)
 EVENTS_TABLE = "raw.events"
 QUARANTINE_TABLE = "raw.quarantine"
 ROWS_KEY = "unmogrowp.rows"
-# Fenced with the offsets, so that no two landers ever give out one number.
-LAND_SEQ_KEY = f"{OFFSET_PREFIX}land_seq"
 # Unpacked bytes after which a batch is full whatever its row count; it takes about four times this in memory.
 BATCH_MAX_BYTES = 128 * 1024 * 1024
 # Pseudonyms and stored originals kept between landings, of all tenants; 200 bytes each.

@@ -236,6 +236,7 @@ def _documents(tenant_id: str, sender: Tenant) -> dict[str, Any]:
     scored = {"userId": f"{sender.text}_user", "features": features | {"is_organic": True}}
     return {
         "/v1/events/ingest": event(tenant_id, sender),
+        "/v2/events/ingest": event(tenant_id, sender),
         "/api/v1/events/ingest": event(tenant_id, sender),
         "/v1/score/ltv": {"tenantId": tenant_id, "items": [scored]},
         "/v1/tenants": {"tenantId": tenant_id, "plan": "enterprise"},

@@ -49,6 +49,8 @@ def right_statuses(tried: Tried, attacker: Tenant) -> set[int]:
     operation, sent = tried.operation, tried.sent
     if not operation.schemes:  # health, the plane's name, signing in (whose brake says 429)
         return REFUSED | {200, 429}
+    if operation.room == "ingest_api" and operation.schemes and _says_two_tenants(sent):
+        return {400} if sent.body is not None else {401}  # the door asks nobody which of the two was meant
     if sent.is_path_hostile:  # 405: with its slashes decoded it is no path of this method
         return REFUSED | {405}
     if tried.credential not in operation.opened_by:  # a plane refuses another's X-Tenant-ID before all else
@@ -58,6 +60,10 @@ def right_statuses(tried: Tried, attacker: Tenant) -> set[int]:
     if sent.body is None:  # whose key it is counts, whatever the query says
         return REFUSED | {200}
     return {403, 202} if operation.path.endswith("/batch") else {403}
+
+
+def _says_two_tenants(sent: Request) -> bool:
+    return [name for name, _ in sent.headers].count("X-Tenant-ID") > 1
 
 
 def client_of(world: World, room: str, plane_of: Tenant) -> httpx.Client:

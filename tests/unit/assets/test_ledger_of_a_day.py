@@ -10,9 +10,7 @@ import orjson
 from assets.checks.clean import ledger_result
 from assets.clean import rebuild
 from assets.partitions import RunSlices
-from ingest_api.lander import LAND_SEQ_KEY as LANDERS_KEY
 from ingest_api.replay import replay_quarantine
-from resources.lake_history import LAND_SEQ_KEY
 from resources.ledger_reader import ledger_now, ledger_of_run
 from resources.quarantine import QuarantineFilter
 from tests.support.door import (
@@ -97,7 +95,3 @@ def test_every_delivery_of_a_day_is_followed_from_the_door_to_clean(settings: Se
 
         [today] = ledger_now(landing.lake, TENANT, [DAY + dt.timedelta(days=1)], settings.late_days)
         assert today.total.received == 1  # `moved`; clean has not been made for its date
-
-
-def test_clean_s_reach_is_read_where_the_lander_writes_it() -> None:
-    assert LAND_SEQ_KEY == LANDERS_KEY

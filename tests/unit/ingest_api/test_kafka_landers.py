@@ -13,10 +13,11 @@ import pytest
 
 from ingest_api.event_log.kafka_reader import KafkaReader
 from ingest_api.event_log.protocol import LogRecord
-from ingest_api.lander import LAND_SEQ_KEY, Lander
+from ingest_api.lander import Lander
 from ingest_api.lander_service import LanderService
 from resources.errors import CommitConflictError
 from resources.lake import Lake
+from resources.lake_history import LAND_SEQ_KEY
 from resources.vault import open_vault
 from tests.support.door import RunningDoor, click, founding_event
 from tests.support.kafka_cluster import BROKERS, DeleteRecordsProxy, KafkaCluster, kafka_settings

@@ -12,10 +12,10 @@ import pytest
 import zstandard
 
 from ingest_api.event_log.segment_files import segment_ids
-from ingest_api.lander import LAND_SEQ_KEY
 from ingest_api.lander_service import LanderService
 from ingest_api.quarantine import unseal_body
 from resources.errors import ArtifactCorruptError, CommitConflictError
+from resources.lake_history import LAND_SEQ_KEY
 from resources.pii import Keyring
 from tests.support.door import (
     OTHER_TENANT,
