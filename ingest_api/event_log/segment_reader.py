@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 from ingest_api.event_log.frames import SEGMENT_MAGIC, TornFrameError, decode_frame
@@ -64,7 +65,7 @@ class SegmentReader:
         """Delete closed segments whose whole records all lie at or before `upto`, also empty ones behind it.
 
         Bytes after the last whole record of a closed segment were never acknowledged, unless the disk
-        corrupted them: such a segment is kept beside the log, renamed, for a person to look at.
+        corrupted them: they are kept beside the log, in a file of their own, for a person to look at.
         """
         directory = self._root / writer
         ids = segment_ids(directory)
@@ -140,7 +141,25 @@ def _delete_landed(path: Path, landed_upto: int | None) -> int:
         logger.warning(
             "segment %s ends in %d bytes that are no record; kept as %s", path, size - end, TORN_SUFFIX
         )
-        path.rename(path.with_suffix(TORN_SUFFIX))
-        return 0
+        _set_aside(path, end)
+        return end
     path.unlink()
     return size
+
+
+def _set_aside(path: Path, end: int) -> None:
+    """Keep what is behind a segment's last record; the bodies before it have landed and go."""
+    torn = path.with_suffix(TORN_SUFFIX)
+    draft = path.with_suffix(".draft")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with path.open("rb") as segment, os.fdopen(descriptor, "wb") as kept:
+            segment.seek(end)
+            shutil.copyfileobj(segment, kept)
+            os.fsync(kept.fileno())
+    except OSError:  # a full disk: releasing must go on, so the whole file is kept for once
+        draft.unlink(missing_ok=True)
+        path.rename(torn)
+        return
+    draft.rename(torn)
+    path.unlink()

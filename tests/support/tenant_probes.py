@@ -47,10 +47,15 @@ class Tried(NamedTuple):
 def right_statuses(tried: Tried, attacker: Tenant) -> set[int]:
     """The statuses that this attack may get. A success may hold the attacker's own data alone."""
     operation, sent = tried.operation, tried.sent
+    if operation.room == "ingest_api" and sent.body is not None and _says_two_tenants(sent):
+        return {400}  # the door asks nobody which of the two was meant
+    return _right_statuses_of_one_tenant(tried, attacker)
+
+
+def _right_statuses_of_one_tenant(tried: Tried, attacker: Tenant) -> set[int]:
+    operation, sent = tried.operation, tried.sent
     if not operation.schemes:  # health, the plane's name, signing in (whose brake says 429)
         return REFUSED | {200, 429}
-    if operation.room == "ingest_api" and operation.schemes and _says_two_tenants(sent):
-        return {400} if sent.body is not None else {401}  # the door asks nobody which of the two was meant
     if sent.is_path_hostile:  # 405: with its slashes decoded it is no path of this method
         return REFUSED | {405}
     if tried.credential not in operation.opened_by:  # a plane refuses another's X-Tenant-ID before all else

@@ -191,10 +191,13 @@ def test_a_damaged_segment_is_kept_aside_for_a_person(tmp_path: Path) -> None:
     positions = asyncio.run(append_and_close(tmp_path, [record(1), record(2)]))
     directory = tmp_path / "worker-0"
     path = segment_path(directory, positions[0].segment)
-    path.write_bytes(path.read_bytes()[:-1])
-    SegmentReader(tmp_path).release("worker-0", positions[0])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    assert SegmentReader(tmp_path).release("worker-0", positions[0]) == positions[0].offset
     assert segment_ids(directory) == []
-    assert path.with_suffix(".torn").exists()
+    torn = path.with_suffix(".torn")
+    assert torn.read_bytes() == whole[positions[0].offset : -1]  # what has landed is not kept
+    assert torn.stat().st_mode & 0o777 == 0o600
 
 
 def test_two_workers_never_share_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,99 @@
+"""Mounts of a drill's own: small and read-only file systems that no other process of the machine sees.
+
+`python -m benchmarks.drills.private_mounts COMMAND …` becomes COMMAND in a mount namespace of its own (Linux); an
+ordinary user gets one inside a user namespace, where the kernel allows those. It has to happen before a process
+has threads, hence a command. Everything mounted goes with the last process inside.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from pathlib import Path
+
+from resources.errors import SettingsError
+
+# linux/sched.h and linux/mount.h
+_CLONE_NEWNS = 0x0002_0000
+_CLONE_NEWUSER = 0x1000_0000
+_MS_RDONLY = 1
+_MS_REMOUNT = 32
+_MS_BIND = 4096
+_MS_REC = 16384
+_MS_PRIVATE = 1 << 18
+_MNT_DETACH = 2
+
+
+def enter() -> None:
+    """Give this process, which has one thread, mounts of its own.
+
+    Raises:
+        SettingsError: the kernel does not allow it here.
+    """
+    user, group = os.geteuid(), os.getegid()
+    flags = _CLONE_NEWNS if user == 0 else _CLONE_NEWNS | _CLONE_NEWUSER
+    try:
+        _call("unshare", flags)
+        if user != 0:
+            Path("/proc/self/setgroups").write_text("deny")
+            Path("/proc/self/uid_map").write_text(f"0 {user} 1")
+            Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+        _mount("none", Path("/"), None, _MS_REC | _MS_PRIVATE)
+    except (OSError, AttributeError) as error:
+        raise SettingsError(
+            f"this drill needs a mount namespace of its own, which this machine does not give ({error}): "
+            "run it as root or where the kernel allows user namespaces"
+        ) from error
+
+
+def mount_small(path: Path, size_bytes: int) -> None:
+    """A file system of that size in memory, at a directory."""
+    path.mkdir(parents=True, exist_ok=True)
+    _mount("tmpfs", path, "tmpfs", 0, f"size={size_bytes}")
+
+
+def resize(path: Path, size_bytes: int) -> None:
+    """Make one that `mount_small` made larger or smaller, as it is used."""
+    _mount("tmpfs", path, "tmpfs", _MS_REMOUNT, f"size={size_bytes}")
+
+
+def mount_read_only(path: Path) -> None:
+    """Let everything that is opened under this directory from now on be read-only; what is open stays as it is."""
+    _mount(str(path), path, None, _MS_BIND | _MS_REC)
+    _mount("none", path, None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY)
+
+
+def unmount(path: Path) -> None:
+    """Take away what was mounted last at this directory."""
+    _call("umount2", os.fsencode(path), _MNT_DETACH)
+
+
+def _mount(source: str, target: Path, kind: str | None, flags: int, options: str | None = None) -> None:
+    _call(
+        "mount",
+        source.encode(),
+        os.fsencode(target),
+        kind.encode() if kind else None,
+        ctypes.c_ulong(flags),
+        options.encode() if options else None,
+    )
+
+
+def _call(name: str, *arguments: object) -> None:
+    if getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+
+
+def main() -> None:
+    """Enter and become the command."""
+    try:
+        enter()
+    except SettingsError as error:
+        sys.exit(str(error))
+    os.execv(sys.argv[1], sys.argv[1:])  # noqa: S606 - the command is the drill's own
+
+
+if __name__ == "__main__":
+    main()
