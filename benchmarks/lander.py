@@ -8,8 +8,11 @@ usual Python library for this, takes the same NDJSON (read by PyArrow, its fast 
 
 from __future__ import annotations
 
+import os
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +20,14 @@ import duckdb
 import pyarrow as pa
 from pyarrow.json import read_json
 
-from benchmarks.harness import Result, Size, measured
-from benchmarks.servers import TENANT, Door, running_door
+from benchmarks.harness import Result, Size, cpu_seconds, measured
+from benchmarks.servers import TENANT, Door, LandedRows, Server, running_door, running_lander
 from benchmarks.traffic import make_events, requests_of, send_all
-from ingest_api.event_log.segment_reader import SegmentReader
-from ingest_api.lander import Lander
-from resources.errors import ContractError
-from resources.lake import Lake
 from resources.settings import silence_library_telemetry
-from resources.vault import open_vault
 
-ROUNDS = 3
+ROUNDS = 5
+WARM_UP_ROUNDS = 2  # the first pays for imports and meets every device for the first time
+AFTER_COMMIT_S = 0.3  # deleting what has landed, telling how it stands: of the landing too
 LANDING_EVENTS = 100_000  # the default of `land_max_rows`: a lander with a backlog
 EVENTS_PER_REQUEST = 500
 COPY_TO_PARQUET = (
@@ -37,17 +37,20 @@ COPY_TO_PARQUET = (
 
 
 def run(workdir: Path, size: Size) -> list[Result]:
-    """The lander's and DuckDB's CPU per event."""
+    """The lander's, DuckDB's and dlt's CPU per event; they take turns, so that other work meets all of them."""
     per_landing = size.of(LANDING_EVENTS)
-    parts = [make_events(TENANT, per_landing, part) for part in range(ROUNDS + 1)]
-    with running_door(workdir / "landing", land_max_rows=per_landing) as door:
-        for events in parts:
-            # one connection: the log then holds the parts one behind the other
-            requests = requests_of(events, EVENTS_PER_REQUEST, TENANT, door.token, is_packed=True)
-            send_all(door.server.port, requests, 1)
-        landed = _landings_us(door, per_landing)
-    copied = _copies_us(workdir / "duckdb", parts)
-    loaded = _dlt_loads_us(workdir / "dlt", parts)
+    home = workdir / "landing"
+    with (
+        running_door(home, land_max_rows=per_landing) as door,
+        running_lander(door) as lander,
+        _copying(workdir / "duckdb") as copy,
+    ):
+        land, load = _Landing(door, lander), _loading(workdir / "dlt")
+        turns: list[tuple[float, ...]] = []
+        for number in range(WARM_UP_ROUNDS + ROUNDS):
+            events = make_events(TENANT, per_landing, number)
+            turns.append((land.cpu_us(events), _cpu_us(copy, events), _cpu_us(load, events)))
+    landed, copied, loaded = zip(*turns[WARM_UP_ROUNDS:], strict=True)
     return [
         measured("lander_cpu_us_per_event", landed, "us", "duckdb_cpu_us_per_event"),
         measured("duckdb_cpu_us_per_event", copied, "us"),
@@ -55,46 +58,57 @@ def run(workdir: Path, size: Size) -> list[Result]:
     ]
 
 
-def _landings_us(door: Door, per_landing: int) -> list[float]:
-    """CPU µs per event of each landing but the first, which pays for imports and fills the caches."""
-    settings = door.settings
-    lake, vault = Lake(settings), open_vault(settings)
-    try:
-        lake.ensure_tables()
-        lander = Lander(settings, lake, SegmentReader(settings.event_log_dir), vault)
-        costs_us = []
-        for _ in range(ROUNDS + 1):
-            cpu_before_s = time.process_time()
-            report = lander.land_once()
-            cpu_s = time.process_time() - cpu_before_s
-            if report.rows != per_landing or report.quarantined:
-                raise ContractError(
-                    f"tenant {TENANT}: a landing took {report.rows} events of {per_landing} and quarantined "
-                    f"{report.quarantined}: the figure would mean something else"
-                )
-            costs_us.append(cpu_s / report.rows * 1e6)
-    finally:
-        vault.close()
-        lake.catalog.engine.dispose()
-    return costs_us[1:]
+Work = Callable[[bytes], None]
 
 
-def _copies_us(workdir: Path, parts: Sequence[Sequence[bytes]]) -> list[float]:
-    """CPU µs per event of DuckDB's NDJSON → Parquet, part by part; the first warms it up."""
+def _cpu_us(work: Work, events: Sequence[bytes]) -> float:
+    """CPU µs per event that this process spends on their NDJSON, in all its threads."""
+    lines = b"\n".join(events)
+    cpu_before_s = time.process_time()
+    work(lines)
+    return (time.process_time() - cpu_before_s) / len(events) * 1e6
+
+
+class _Landing:
+    """The real lander's process, held while the door takes events, so that it lands them as one batch."""
+
+    def __init__(self, door: Door, lander: Server) -> None:
+        self._door, self._pid = door, lander.pid
+        self._landed = LandedRows(door)
+        self._sent = 0
+
+    def cpu_us(self, events: Sequence[bytes]) -> float:
+        """CPU µs per event of the lander's process."""
+        requests = requests_of(events, EVENTS_PER_REQUEST, TENANT, self._door.token, is_packed=True)
+        os.kill(self._pid, signal.SIGSTOP)
+        try:
+            send_all(self._door.server.port, requests)
+            cpu_before_s = cpu_seconds(self._pid)
+        finally:
+            os.kill(self._pid, signal.SIGCONT)
+        self._sent += len(events)
+        self._landed.wait_for(self._sent)
+        time.sleep(AFTER_COMMIT_S)
+        return (cpu_seconds(self._pid) - cpu_before_s) / len(events) * 1e6
+
+
+@contextmanager
+def _copying(workdir: Path) -> Iterator[Work]:
+    """DuckDB's NDJSON → Parquet, file to file."""
     workdir.mkdir()
     source, target = workdir / "events.ndjson", workdir / "events.parquet"
-    costs_us = []
+
     with duckdb.connect() as connection:
-        for events in parts:
-            source.write_bytes(b"\n".join(events))
-            cpu_before_s = time.process_time()
+
+        def copy(lines: bytes) -> None:
+            source.write_bytes(lines)
             connection.execute(COPY_TO_PARQUET, {"source": str(source), "target": str(target)})
-            costs_us.append((time.process_time() - cpu_before_s) / len(events) * 1e6)
-    return costs_us[1:]
+
+        yield copy
 
 
-def _dlt_loads_us(workdir: Path, parts: Sequence[Sequence[bytes]]) -> list[float]:
-    """CPU µs per event of dlt's NDJSON → Iceberg, part by part; the first warms it up."""
+def _loading(workdir: Path) -> Work:
+    """NDJSON → Iceberg by dlt."""
     silence_library_telemetry()
     import dlt  # noqa: PLC0415 - of the development group, and it reads the environment when imported
     from dlt.destinations import filesystem  # noqa: PLC0415
@@ -105,12 +119,10 @@ def _dlt_loads_us(workdir: Path, parts: Sequence[Sequence[bytes]]) -> list[float
         dataset_name="raw",
         pipelines_dir=str(workdir / "pipelines"),
     )
-    costs_us = []
-    for events in parts:
-        source: Any = pa.BufferReader(b"\n".join(events))
-        cpu_before_s = time.process_time()
-        pipeline.run(
-            read_json(source), table_name="events", table_format="iceberg", write_disposition="append"
-        )
-        costs_us.append((time.process_time() - cpu_before_s) / len(events) * 1e6)
-    return costs_us[1:]
+
+    def load(lines: bytes) -> None:
+        source: Any = pa.BufferReader(lines)
+        table = read_json(source)
+        pipeline.run(table, table_name="events", table_format="iceberg", write_disposition="append")
+
+    return load

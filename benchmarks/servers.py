@@ -15,11 +15,14 @@ import httpx
 
 from benchmarks.harness import default_settings
 from resources.errors import ServiceUnavailableError
+from resources.lake import Lake
 from resources.registry import Registry, TenantState
 from resources.settings import APPLICATION_ROOT, Settings, child_environment
 
 TENANT = "bench"
 ACTOR = "benchmark"
+LAND_TIMEOUT_S = 120.0  # a full run lands everything within 30 s
+LAND_POLL_S = 0.05
 START_TIMEOUT_S = 60.0  # imports take 3–10 s on busy cores
 STOP_TIMEOUT_S = 30.0
 
@@ -84,6 +87,31 @@ def running_noop(home: Path) -> Iterator[Server]:
     command = [sys.executable, "-m", "uvicorn", "benchmarks.noop:application", "--port", str(port), *options]
     with _running(command, clean_environment(), home / "noop.log", lambda: door_is_ready(port)) as process:
         yield Server(process.pid, port)
+
+
+class LandedRows:
+    """How many rows are in the lake, by its snapshots' own count."""
+
+    def __init__(self, door: Door) -> None:
+        self._lake = Lake(door.settings)
+
+    def wait_for(self, rows: int) -> None:
+        """Return once that many landed.
+
+        Raises:
+            ServiceUnavailableError: they did not in LAND_TIMEOUT_S.
+        """
+        deadline_s = time.monotonic() + LAND_TIMEOUT_S
+        while self._rows() < rows:
+            if time.monotonic() > deadline_s:
+                raise ServiceUnavailableError(
+                    f"{self._rows()} of {rows} events landed in {LAND_TIMEOUT_S:g} s"
+                )
+            time.sleep(LAND_POLL_S)
+
+    def _rows(self) -> int:
+        snapshot = self._lake.table("raw.events").current_snapshot()
+        return int(snapshot.summary["total-records"] or 0) if snapshot and snapshot.summary else 0
 
 
 def activated_tenant_token(settings: Settings, tenant_id: str = TENANT) -> str:

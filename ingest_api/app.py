@@ -33,6 +33,7 @@ from ingest_api.metrics import DoorMetrics
 from ingest_api.tracing import Traces, traced
 from ingest_api.worker_counts import WorkerCounts
 from resources.errors import AuthenticationError
+from resources.lean_process import share_one_heap
 from resources.registry import Registry
 from resources.scraping import check_scraper
 from resources.settings import load_settings
@@ -166,6 +167,7 @@ def create_app(
 
 def app_from_environment() -> Door:
     """The door of this process's settings: the factory uvicorn's workers call."""
+    share_one_heap()
     return create_app(load_settings())
 
 

@@ -17,6 +17,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import orjson
+import pyarrow as pa
 from sqlalchemy.exc import DBAPIError
 
 from ingest_api.event_log.stores import open_log_reader
@@ -26,7 +27,7 @@ from ingest_api.lander_metrics import LanderMetrics
 from ingest_api.landing_lag import LagReader
 from resources.errors import UnMoGrowPError
 from resources.lake import Lake
-from resources.lean_imports import leave_out
+from resources.lean_process import leave_out, share_one_heap
 from resources.settings import load_settings
 from resources.vault import open_vault
 
@@ -163,6 +164,8 @@ def main() -> None:
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     leave_out("pandas")  # pyarrow loads it where it finds it: 35 MB
+    share_one_heap()
+    pa.set_memory_pool(pa.system_memory_pool())  # that heap too: Arrow's own pool kept 25 MB between landings
     settings = load_settings()
     with contextlib.closing(LagReader(open_log_reader(settings))) as reader:
         service = LanderService(settings, make_lander(settings, reader), reader.lag_s)

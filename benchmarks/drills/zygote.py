@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from resources.lean_imports import leave_out
+from resources.lean_process import leave_out
 
 IMPORTED = (
     "ingest_api.__main__",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 TORN_SUFFIX = ".torn"
-BLOCK_BYTES = 4 * 1024 * 1024  # read at once: a landing takes about half a segment, so not the whole of it
+BLOCK_BYTES = 1024 * 1024  # read at once: a landing takes a part of a segment, so not the whole of it
 
 
 class SegmentReader:
