@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 # What may wait for one sync: six of the largest bodies. More means the disk does not keep up: say 503.
 PENDING_MAX_BYTES = 64 * 1024 * 1024
+# From one sync to the next while appends keep coming; the first after a pause does not wait. Where a sync takes 0.1 ms
+# each covered two requests, and a single-event request cost 106 instead of 68 µs. 4 ms save no more.
+FLUSH_INTERVAL_S = 0.002
 BUDGET_CHECK_INTERVAL_S = 1.0  # how long the directory's size is believed; our own bytes count at once
 PROBE_INTERVAL_S = 1.0  # after a failed write, while somebody asks whether it works again
 MAX_WORKERS = 256
@@ -74,6 +77,7 @@ class SegmentLog:
         self._pending: list[tuple[bytes, asyncio.Future[LogPosition]]] = []
         self._pending_bytes = 0
         self._flush_task: asyncio.Task[None] | None = None
+        self._flushed_at_s = float("-inf")  # the loop's clock
         self._idle_timer: asyncio.TimerHandle | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="event-log")
         self._used_bytes = 0
@@ -123,6 +127,10 @@ class SegmentLog:
     async def _flush(self) -> None:
         loop = asyncio.get_running_loop()
         while self._pending:
+            wait_s = self._flushed_at_s + FLUSH_INTERVAL_S - loop.time()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+            self._flushed_at_s = loop.time()
             group, self._pending = self._pending, []
             frames = [frame for frame, _ in group]
             try:
