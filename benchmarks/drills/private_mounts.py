@@ -8,8 +8,10 @@ has threads, hence a command. Everything mounted goes with the last process insi
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import sys
+import time
 from pathlib import Path
 
 from resources.errors import SettingsError
@@ -23,6 +25,7 @@ _MS_BIND = 4096
 _MS_REC = 16384
 _MS_PRIVATE = 1 << 18
 _MNT_DETACH = 2
+READ_ONLY_ATTEMPTS = 50  # a write that begins between the two mounts makes the second fail
 
 
 def enter() -> None:
@@ -59,9 +62,22 @@ def resize(path: Path, size_bytes: int) -> None:
 
 
 def mount_read_only(path: Path) -> None:
-    """Let everything that is opened under this directory from now on be read-only; what is open stays as it is."""
-    _mount(str(path), path, None, _MS_BIND | _MS_REC)
-    _mount("none", path, None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY)
+    """Let everything that is opened under this directory from now on be read-only; what is open stays as it is.
+
+    Raises:
+        OSError: among others EBUSY, when each time a file was opened for writing just then.
+    """
+    for attempt in range(READ_ONLY_ATTEMPTS):
+        _mount(str(path), path, None, _MS_BIND | _MS_REC)
+        try:
+            _mount("none", path, None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY)
+        except OSError as error:
+            unmount(path)
+            if error.errno != errno.EBUSY or attempt + 1 == READ_ONLY_ATTEMPTS:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def unmount(path: Path) -> None:
