@@ -183,11 +183,7 @@ def reopened_slices_sensor(settings: Settings) -> dg.SensorDefinition:
 
 
 def ltv_training_sensor(settings: Settings) -> dg.SensorDefinition:
-    """Features with mature labels newer than the last training → one training run per tenant.
-
-    Until a tenant has a champion every change of its features asks again: a training on the half of a history that
-    had come in by then proves nothing, and its day would not be asked for twice.
-    """
+    """Features with mature labels newer than the last training → one training run per tenant."""
 
     @dg.sensor(
         name="ltv_training",
@@ -204,10 +200,9 @@ def ltv_training_sensor(settings: Settings) -> dg.SensorDefinition:
             if newest is not None:
                 mature = newest - dt.timedelta(days=settings.ltv_horizon_days)
                 tags = {TENANT_TAG: tenant_id, **RETRIES}
-                key = f"train:{tenant_id}:{mature}"
-                if not _has_champion(context, tenant_id):
-                    key = f"{key}:{records[-1].storage_id}"
-                requests.append(dg.RunRequest(run_key=key, partition_key=tenant_id, tags=tags))
+                requests.append(
+                    dg.RunRequest(run_key=f"train:{tenant_id}:{mature}", partition_key=tenant_id, tags=tags)
+                )
         return dg.SensorResult(run_requests=requests, cursor=_advanced(context.cursor, records))
 
     return ltv_training
@@ -235,16 +230,6 @@ def champion_published_sensor(settings: Settings) -> dg.SensorDefinition:
         return dg.SensorResult(run_requests=requests, cursor=_advanced(context.cursor, records))
 
     return champion_published
-
-
-def _has_champion(context: dg.SensorEvaluationContext, tenant_id: str) -> bool:
-    """Whether a training of the tenant was ever promoted."""
-    wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey("ltv_model"), asset_partitions=[tenant_id])
-    trained = context.instance.fetch_materializations(wanted, limit=MATERIALIZATIONS_PER_TICK)
-    return any(
-        record.asset_materialization is not None and _flag_metadata(record.asset_materialization, "promoted")
-        for record in trained.records
-    )
 
 
 def new_materializations(context: dg.SensorEvaluationContext, asset: str) -> list[dg.EventLogRecord]:

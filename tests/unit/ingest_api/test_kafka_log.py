@@ -43,7 +43,7 @@ def cluster() -> Iterator[KafkaCluster]:
 
 @pytest.fixture
 def settings(cluster: KafkaCluster, tmp_path: Path) -> Settings:
-    return kafka_settings(cluster, tmp_path, kafka_delivery_timeout_s=1.0)
+    return kafka_settings(cluster, tmp_path, kafka_delivery_timeout_s=5.0)
 
 
 def record(number: int = 0, body: bytes = b"{}", tenant_id: str = "t123") -> LogRecord:
