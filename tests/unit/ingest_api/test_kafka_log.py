@@ -202,6 +202,7 @@ def test_a_tenants_records_lie_in_one_partition_and_tenants_are_spread(settings:
 
 def test_the_position_of_an_append_is_the_offset_behind_it(settings: Settings) -> None:
     settings = settings.with_changes(kafka_delivery_timeout_s=20.0)  # a busy machine needs more than one
+
     async def run() -> list[LogPosition]:
         async with opened(settings) as log:
             return [await log.append(record(number)) for number in range(3)]
