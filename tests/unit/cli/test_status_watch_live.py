@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import orjson
+import pytest
 
 from cli.live_samples import DOWN
 from resources.registry import Registry, TenantState
@@ -22,6 +23,14 @@ from resources.settings import APPLICATION_ROOT, Settings, child_environment
 from tests.support.door import TENANT, click, founding_event, headers_of
 
 COMMAND = [sys.executable, "-m", "cli.main", "status", "--watch", "--interval", "0.5"]
+
+
+@pytest.fixture(autouse=True)
+def _children_hear_ctrl_c() -> Iterator[None]:
+    """Also where the suite runs in the background of a script, whose shell had it ignore SIGINT, and so its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def free_port() -> int:
@@ -105,7 +114,7 @@ def test_the_command_shows_a_real_door_and_lander_come_work_and_go(tmp_path: Pat
         gone = until_document(watching, lambda now: now["door"]["state"] == now["lander"]["state"] == DOWN)
         assert gone["lander"]["as_of"] is not None
         watching.send_signal(signal.SIGINT)
-        assert watching.wait(120) == 0
+        assert watching.wait(60) == 0
     finally:
         watching.kill()
         watching.wait()
@@ -127,6 +136,6 @@ def test_for_a_person_it_prints_tables_and_ctrl_c_is_no_failure(tmp_path: Path) 
         assert part, seen
         seen += part
     watching.send_signal(signal.SIGINT)
-    assert watching.wait(120) == 0
+    assert watching.wait(60) == 0
     watching.stdout.close()
     assert b"down" in seen
