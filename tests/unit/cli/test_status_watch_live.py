@@ -27,7 +27,7 @@ COMMAND = [sys.executable, "-m", "cli.main", "status", "--watch", "--interval", 
 
 @pytest.fixture(autouse=True)
 def _children_hear_ctrl_c() -> Iterator[None]:
-    """Also where the suite runs in the background of a script: there a shell has it, and its children, ignore SIGINT."""
+    """Also where the suite runs in the background of a script: its shell has everything below ignore SIGINT."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
