@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 
 from ingest_api.answers import Answer, problem
 from ingest_api.arrival import ROUTES, ClientGoneError
-from ingest_api.connections import GUARD, ConnectionGuard
+from ingest_api.connection_guard import GUARD, ConnectionGuard
 from ingest_api.documentation import (
     DESCRIPTION,
     METRICS_DOCUMENTATION,
@@ -123,7 +123,7 @@ class _Running:
             stack.callback(setattr, self.hot_path, "event_log", None)
         self.counts = counts = WorkerCounts(self._settings.status_dir / "door", self._metrics)
         stack.push_async_callback(counts.close)
-        guard = ConnectionGuard(self._settings, self._metrics)
+        guard = ConnectionGuard(self._settings, self._metrics, self.hot_path)
         for work in (counts.keep_publishing(), guard.watch()):
             stack.callback(asyncio.create_task(work).cancel)
         return {GUARD: guard}

@@ -127,6 +127,10 @@ class BodyReader:
         self._arriving_max_bytes = settings.arriving_max_bytes
         self._arriving_bytes = 0  # of bodies that come in parts and are not complete
 
+    def fits(self, body: bytes) -> bool:
+        """Whether a body that is here already may be as large as it is."""
+        return len(body) <= self._body_max_bytes
+
     async def read(self, headers: Headers, receive: Receive) -> bytes:
         """The body, still compressed.
 
@@ -144,7 +148,7 @@ class BodyReader:
         if message["type"] == "http.disconnect":
             raise ClientGoneError
         body: bytes = message.get("body", b"")
-        if len(body) > self._body_max_bytes:
+        if not self.fits(body):
             raise too_large(self._body_max_bytes)
         return body
 

@@ -27,10 +27,13 @@ from resources.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ingest_api.arrival import Headers, RawHeaders, Receive
-    from ingest_api.event_log.protocol import EventLog
+    from ingest_api.event_log.protocol import BodyEncoding, BodyFormat, EventLog, Outcome
     from ingest_api.keys import KeyCache
     from ingest_api.metrics import DoorMetrics
+    from ingest_api.whole_requests import WholeRequest
     from resources.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -71,18 +74,50 @@ class HotPath:
             raise
         except Exception as error:
             answer = _problem_of(error, traceparent)
-        if answer.status >= HTTPStatus.BAD_REQUEST:
-            self._refusals.note(answer, headers, traceparent)
-        self._metrics.answered(answer.status)
-        return traced(answer, traceparent)
+        return self._finished(answer, headers, traceparent)
+
+    def take(self, request: WholeRequest, reply: Callable[[Answer], None]) -> bool:
+        """Take a request that came whole, without a coroutine: `reply` gets the response once, in the event loop.
+
+        False, and no reply, where `answer` has to do it: the token is not known, the log is not open, the body is
+        too large.
+        """
+        headers = request.headers
+        token = _bearer_token(headers)
+        tenant_id = self._keys.known_tenant_of(token) if token else None
+        if tenant_id is None or self.event_log is None or not self._reader.fits(request.body):
+            return False
+        traceparent = self._traces.of(headers)
+        try:
+            checked = _checked(tenant_id, request.path, headers)
+            judged = self._judge.judged(Sent(*checked, request.body, _now_us()))
+        except Exception as error:
+            reply(self._finished(_problem_of(error, traceparent), headers, traceparent))
+            return True
+        if judged.event_count == 0:
+            reply(self._finished(judged.answer, headers, traceparent))
+            return True
+        given, started_at_s = judged.answer, time.perf_counter()
+        events, refused = judged.event_count, len(judged.rejections)
+
+        def appended(outcome: Outcome) -> None:  # holds no body: a hundred large ones may wait for one sync
+            answer = given
+            if isinstance(outcome, Exception):
+                answer = _problem_of(outcome, traceparent)
+            else:
+                self._made_durable(tenant_id, events, refused, started_at_s)
+            reply(self._finished(answer, headers, traceparent))
+
+        self.event_log.append_then(judged.record(), appended)
+        return True
 
     async def _answer(self, path: str, headers: Headers, receive: Receive) -> Answer:
-        tenant_id = await self._authenticated_tenant(headers)
-        route = ROUTES[path]
-        body_format, encoding = negotiated(route, headers)
+        token = _bearer_token(headers)
+        if not token:
+            raise AuthenticationError("send the tenant's write token: `Authorization: Bearer <token>`")
+        checked = _checked(await self._keys.tenant_of(token), path, headers)
         body = await self._reader.read(headers, receive)
-        now_us = time.time_ns() // 1_000
-        judged = self._judge.judged(Sent(tenant_id, route.version, body_format, encoding, body, now_us))
+        judged = self._judge.judged(Sent(*checked, body, _now_us()))
         await self._log(judged)
         return judged.answer
 
@@ -91,25 +126,41 @@ class HotPath:
             raise EventLogFullError("the event log is not open yet: send again in a moment")
         if judged.event_count == 0:
             return
-        refused = len(judged.rejections)
-        started_at = time.perf_counter()
+        started_at_s = time.perf_counter()
         await self.event_log.append(judged.record())
-        self._metrics.made_durable(
-            judged.sent.tenant_id, judged.event_count - refused, refused, time.perf_counter() - started_at
-        )
+        refused = len(judged.rejections)
+        self._made_durable(judged.sent.tenant_id, judged.event_count, refused, started_at_s)
 
-    async def _authenticated_tenant(self, headers: Headers) -> str:
-        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
-        if scheme.lower() != b"bearer" or not token:
-            raise AuthenticationError("send the tenant's write token: `Authorization: Bearer <token>`")
-        tenant_id = await self._keys.tenant_of(token.strip())
-        if not hmac.compare_digest(headers.get(b"x-tenant-id", b""), tenant_id.encode()):
-            raise ProblemError(
-                HTTPStatus.FORBIDDEN,
-                "tenant_mismatch",
-                "X-Tenant-ID must name the tenant this token belongs to",
-            )
-        return tenant_id
+    def _made_durable(self, tenant_id: str, events: int, refused: int, started_at_s: float) -> None:
+        self._metrics.made_durable(tenant_id, events - refused, refused, time.perf_counter() - started_at_s)
+
+    def _finished(self, answer: Answer, headers: Headers, traceparent: bytes) -> Answer:
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            self._refusals.note(answer, headers, traceparent)
+        self._metrics.answered(answer.status)
+        return traced(answer, traceparent)
+
+
+def _bearer_token(headers: Headers) -> bytes:
+    """The token that is presented; empty where there is none."""
+    scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+    return token.strip() if scheme.lower() == b"bearer" else b""
+
+
+def _checked(tenant_id: str, path: str, headers: Headers) -> tuple[str, str, BodyFormat, BodyEncoding]:
+    """What the head of a request of this tenant says of its body: the first fields of `Sent`."""
+    if not hmac.compare_digest(headers.get(b"x-tenant-id", b""), tenant_id.encode()):
+        raise ProblemError(
+            HTTPStatus.FORBIDDEN,
+            "tenant_mismatch",
+            "X-Tenant-ID must name the tenant this token belongs to",
+        )
+    route = ROUTES[path]
+    return (tenant_id, route.version, *negotiated(route, headers))
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1_000
 
 
 def _problem_of(error: Exception, traceparent: bytes) -> Answer:

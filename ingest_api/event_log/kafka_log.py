@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from ingest_api.event_log.appending import AwaitedAppends, tell
 from ingest_api.event_log.frames import encode_frame
 from ingest_api.event_log.kafka_config import message_max_bytes, producer_config
 from ingest_api.event_log.protocol import LogPosition
@@ -28,10 +29,10 @@ from resources.errors import EventLogFullError, RecordTooLargeError
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
-    from ingest_api.event_log.protocol import LogRecord
+    from ingest_api.event_log.protocol import Appended, LogRecord, Outcome
     from resources.settings import Settings
 
-    Report = tuple[asyncio.Future[LogPosition], LogPosition | Exception]
+    Report = tuple[Appended, Outcome]
 
 logger = logging.getLogger(__name__)
 SEGMENT = 0  # of every position in a partition: Kafka's offsets never start again
@@ -43,7 +44,7 @@ NEW_PRODUCER_WAIT_S = 1.0  # between two producers that both broke for good
 CLOSE_GRACE_S = 2.0  # on top of the delivery timeout, within which every record has its report
 
 
-class KafkaLog:
+class KafkaLog(AwaitedAppends):
     """The `EventLog` of one worker over a Kafka topic. Made in, and belonging to, one event loop."""
 
     def __init__(self, settings: Settings) -> None:
@@ -61,25 +62,11 @@ class KafkaLog:
         self._thread.start()
         self._probe_task = asyncio.create_task(self._probe())
 
-    async def append(self, record: LogRecord) -> LogPosition:
-        """See `EventLog.append`."""
-        if self._is_closed:
-            raise EventLogFullError("the event log is closed: send again in a few seconds")
-        future: asyncio.Future[LogPosition] = self._loop.create_future()
-        try:
-            self._producer.produce(
-                self._topic,
-                value=encode_frame(record),
-                key=record.tenant_id,
-                on_delivery=partial(self._delivered, future),
-            )
-        except BufferError:
-            raise EventLogFullError(
-                "too much waits for Kafka already: nothing was taken, send again in a few seconds"
-            ) from None
-        except KafkaException as error:
-            raise self._refusal(error.args[0]) from error
-        return await future
+    def append_then(self, record: LogRecord, done: Appended) -> None:
+        """See `EventLog.append_then`."""
+        refusal = self._produce(record, done)
+        if refusal is not None:
+            self._loop.call_soon(done, refusal)
 
     def is_writable(self) -> bool:
         """Whether the cluster answered for the topic lately and took the last record."""
@@ -96,6 +83,25 @@ class KafkaLog:
         await asyncio.to_thread(self._thread.join)
 
     # -- in the event loop -----------------------------------------------------------------------
+
+    def _produce(self, record: LogRecord, done: Appended) -> EventLogFullError | RecordTooLargeError | None:
+        """Hand a record to the producer; what it refuses at once."""
+        if self._is_closed:
+            return EventLogFullError("the event log is closed: send again in a few seconds")
+        try:
+            self._producer.produce(
+                self._topic,
+                value=encode_frame(record),
+                key=record.tenant_id,
+                on_delivery=partial(self._delivered, done),
+            )
+        except BufferError:
+            return EventLogFullError(
+                "too much waits for Kafka already: nothing was taken, send again in a few seconds"
+            )
+        except KafkaException as error:
+            return self._refusal(error.args[0])
+        return None
 
     async def _probe(self) -> None:
         while True:
@@ -115,15 +121,10 @@ class KafkaLog:
         return topic.error is None and any(item.leader >= 0 for item in topic.partitions.values())
 
     def _resolve(self, reports: list[Report]) -> None:
-        for future, outcome in reports:
+        for done, outcome in reports:
             if not isinstance(outcome, RecordTooLargeError):
                 self._is_reachable = isinstance(outcome, LogPosition)
-            if future.done():
-                continue  # its request was cancelled
-            if isinstance(outcome, LogPosition):
-                future.set_result(outcome)
-            else:
-                future.set_exception(outcome)
+            tell(done, outcome)
 
     # -- in the poll thread ----------------------------------------------------------------------
 
@@ -156,14 +157,12 @@ class KafkaLog:
             reports, self._reports = self._reports, []
             self._loop.call_soon_threadsafe(self._resolve, reports)
 
-    def _delivered(
-        self, future: asyncio.Future[LogPosition], error: KafkaError | None, message: Message
-    ) -> None:
+    def _delivered(self, done: Appended, error: KafkaError | None, message: Message) -> None:
         offset = message.offset()
         if error is None and offset is not None:
-            self._reports.append((future, position_after(offset)))
+            self._reports.append((done, position_after(offset)))
         else:
-            self._reports.append((future, self._refusal(error or KafkaError(KafkaError.UNKNOWN))))
+            self._reports.append((done, self._refusal(error or KafkaError(KafkaError.UNKNOWN))))
 
     def _failed(self, error: KafkaError) -> None:
         """A client-wide error. Most mend themselves; after a fatal one the producer takes nothing any more."""

@@ -6,9 +6,11 @@ in the lake. Stores implement both; nothing here touches a disk.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
 from typing import NamedTuple, Protocol, Self
+
+from resources.errors import EventLogFullError, RecordTooLargeError
 
 
 class BodyFormat(IntEnum):
@@ -74,6 +76,11 @@ class LogUsage(NamedTuple):
     budget_bytes: int
 
 
+# What an append came to: a place once it is durable, or the error that `EventLog.append` raises.
+Outcome = LogPosition | EventLogFullError | RecordTooLargeError
+Appended = Callable[[Outcome], None]
+
+
 class EventLog(Protocol):
     """The door's end."""
 
@@ -86,6 +93,13 @@ class EventLog(Protocol):
                 confirmation in time); try again later. A store over a network may hold it nevertheless:
                 the repeat is then a duplicate, which the clean layer removes.
             RecordTooLargeError: no retry will make it fit.
+        """
+        ...
+
+    def append_then(self, record: LogRecord, done: Appended) -> None:
+        """As `append`, without a coroutine: `done` gets the outcome, in the event loop, once.
+
+        Never before this returns: who calls may still be setting things up.
         """
         ...
 

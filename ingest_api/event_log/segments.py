@@ -15,6 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from ingest_api.event_log.appending import AwaitedAppends, tell
 from ingest_api.event_log.frames import encode_frame
 from ingest_api.event_log.protocol import LogPosition, LogUsage
 from ingest_api.event_log.segment_files import (
@@ -29,9 +30,10 @@ from ingest_api.event_log.segment_files import (
 from resources.errors import DirectoryLockedError, EventLogFullError, LanderBehindError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from ingest_api.event_log.protocol import LogRecord
+    from ingest_api.event_log.protocol import Appended, LogRecord, Outcome
 
 logger = logging.getLogger(__name__)
 # What may wait for one sync: six of the largest bodies. More means the disk does not keep up: say 503.
@@ -44,7 +46,7 @@ PROBE_INTERVAL_S = 1.0  # after a failed write, while somebody asks whether it w
 MAX_WORKERS = 256
 
 
-class SegmentLog:
+class SegmentLog(AwaitedAppends):
     """The `EventLog` of one worker over segment files. Belongs to one event loop."""
 
     def __init__(
@@ -74,9 +76,12 @@ class SegmentLog:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock_descriptor = lock_directory(self._directory)
         self._segment: OpenSegment | None = None
-        self._pending: list[tuple[bytes, asyncio.Future[LogPosition]]] = []
+        self._pending: list[tuple[bytes, Appended]] = []
         self._pending_bytes = 0
         self._flush_task: asyncio.Task[None] | None = None
+        self._behind: set[asyncio.Task[None]] = (
+            set()
+        )  # appends that wait to know whether the lander caught up
         self._flushed_at_s = float("-inf")  # the loop's clock
         self._idle_timer: asyncio.TimerHandle | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="event-log")
@@ -87,19 +92,15 @@ class SegmentLog:
         self._probed_at = float("-inf")
         self._is_closed = False
 
-    async def append(self, record: LogRecord) -> LogPosition:
-        """See `EventLog.append`."""
+    def append_then(self, record: LogRecord, done: Appended) -> None:
+        """See `EventLog.append_then`."""
         frame = encode_frame(record)
         if self._used_bytes > self._backlog_max_bytes and not self._is_closed:
-            await self._refuse_backlog()
-        if self._is_closed or self._pending_bytes + len(frame) > PENDING_MAX_BYTES:
-            raise EventLogFullError("the event log takes no more right now: send again in a few seconds")
-        future: asyncio.Future[LogPosition] = asyncio.get_running_loop().create_future()
-        self._pending.append((frame, future))
-        self._pending_bytes += len(frame)
-        if self._flush_task is None:
-            self._flush_task = asyncio.create_task(self._flush())
-        return await future
+            task = asyncio.create_task(self._append_unless_behind(frame, done))
+            self._behind.add(task)
+            task.add_done_callback(self._behind.discard)
+        else:
+            self._append(frame, done)
 
     def is_writable(self) -> bool:
         """See `EventLog.is_writable`. After a failed write, asking makes the log look whether it works again."""
@@ -124,6 +125,27 @@ class SegmentLog:
         self._close_segment()
         os.close(self._lock_descriptor)
 
+    def _append(self, frame: bytes, done: Appended) -> None:
+        if self._is_closed or self._pending_bytes + len(frame) > PENDING_MAX_BYTES:
+            full = EventLogFullError("the event log takes no more right now: send again in a few seconds")
+            asyncio.get_running_loop().call_soon(done, full)
+            return
+        self._pending.append((frame, done))
+        self._pending_bytes += len(frame)
+        if self._flush_task is None:
+            self._flush_task = asyncio.create_task(self._flush())
+
+    async def _append_unless_behind(self, frame: bytes, done: Appended) -> None:
+        try:
+            await self._refuse_backlog()
+        except EventLogFullError as error:
+            done(error)
+        except Exception as error:
+            logger.exception("the event log could not be measured")
+            done(EventLogFullError(str(error)))
+        else:
+            self._append(frame, done)
+
     async def _flush(self) -> None:
         loop = asyncio.get_running_loop()
         while self._pending:
@@ -133,19 +155,16 @@ class SegmentLog:
             self._flushed_at_s = loop.time()
             group, self._pending = self._pending, []
             frames = [frame for frame, _ in group]
+            outcomes: Sequence[Outcome]
             try:
-                positions = await loop.run_in_executor(self._thread, self._write_durably, frames)
+                outcomes = await loop.run_in_executor(self._thread, self._write_durably, frames)
             except Exception as error:
                 if not isinstance(error, EventLogFullError):
                     logger.exception("writing the event log failed")
-                for _, future in group:
-                    if not future.done():
-                        future.set_exception(EventLogFullError(str(error)))
-            else:
-                for (_, future), position in zip(group, positions, strict=True):
-                    if not future.done():
-                        future.set_result(position)
+                outcomes = [EventLogFullError(str(error)) for _ in group]
             self._pending_bytes -= sum(map(len, frames))
+            for (_, done), outcome in zip(group, outcomes, strict=True):
+                tell(done, outcome)
         self._flush_task = None
         if self._idle_timer is None and self._segment is not None and not self._is_closed:
             self._idle_timer = loop.call_later(self._segment_max_age_s, self._roll_when_idle)

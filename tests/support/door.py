@@ -16,6 +16,7 @@ import uvicorn
 
 from ingest_api.__main__ import server_options
 from ingest_api.app import create_app
+from ingest_api.event_log.appending import AwaitedAppends
 from ingest_api.event_log.segment_reader import SegmentReader
 from ingest_api.event_log.stores import open_log_reader
 from ingest_api.lander import Lander
@@ -27,7 +28,7 @@ from resources.vault import Vault, open_vault
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ingest_api.event_log.protocol import EventLog, LogPosition, LogRecord
+    from ingest_api.event_log.protocol import Appended, EventLog, LogRecord
     from resources.settings import Settings
 
 TENANT = "t123"
@@ -158,12 +159,12 @@ def logged(settings: Settings) -> list[LogRecord]:
     ]
 
 
-class FullLog:
+class FullLog(AwaitedAppends):
     """An event log whose disk is full."""
 
-    async def append(self, _: LogRecord) -> LogPosition:
-        await asyncio.sleep(0)
-        raise EventLogFullError("the event log is full: send again later")
+    def append_then(self, _: LogRecord, done: Appended) -> None:
+        full = EventLogFullError("the event log is full: send again later")
+        asyncio.get_running_loop().call_soon(done, full)
 
     def is_writable(self) -> bool:
         return False
