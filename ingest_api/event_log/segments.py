@@ -27,7 +27,7 @@ from ingest_api.event_log.segment_files import (
     next_segment_id,
     probe_writing,
 )
-from resources.errors import DirectoryLockedError, EventLogFullError, LanderBehindError
+from resources.errors import EventLogFullError, LanderBehindError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,6 @@ PENDING_MAX_BYTES = 64 * 1024 * 1024
 FLUSH_INTERVAL_S = 0.002
 BUDGET_CHECK_INTERVAL_S = 1.0  # how long the directory's size is believed; our own bytes count at once
 PROBE_INTERVAL_S = 1.0  # after a failed write, while somebody asks whether it works again
-MAX_WORKERS = 256
 
 
 class SegmentLog(AwaitedAppends):
@@ -275,33 +274,3 @@ class SegmentLog(AwaitedAppends):
         if self._segment is not None:
             os.close(self._segment.descriptor)
             self._segment = None
-
-
-def claim_writer(
-    root: Path,
-    *,
-    segment_max_bytes: int,
-    segment_max_age_s: float,
-    budget_bytes: int,
-    backlog_max_bytes: int,
-    reserve_bytes: int,
-) -> SegmentLog:
-    """The log of the first `worker-<n>` directory that no process writes.
-
-    Raises:
-        DirectoryLockedError: every one is taken.
-    """
-    for number in range(MAX_WORKERS):
-        try:
-            return SegmentLog(
-                root,
-                f"worker-{number}",
-                segment_max_bytes=segment_max_bytes,
-                segment_max_age_s=segment_max_age_s,
-                budget_bytes=budget_bytes,
-                backlog_max_bytes=backlog_max_bytes,
-                reserve_bytes=reserve_bytes,
-            )
-        except DirectoryLockedError:
-            continue
-    raise DirectoryLockedError(f"all {MAX_WORKERS} writer directories in {root} are taken: stop a door first")

@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ingest_api.event_log.segment_reader import SegmentReader
-from ingest_api.event_log.segments import claim_writer
+from ingest_api.event_log.segments import SegmentLog
+from resources.errors import DirectoryLockedError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ingest_api.event_log.protocol import EventLog, LogReader
     from resources.settings import Settings
+
+MAX_WORKERS = 256
 
 
 def open_event_log(settings: Settings) -> EventLog:
@@ -39,3 +44,33 @@ def open_log_reader(settings: Settings) -> LogReader:
 
         return KafkaReader(settings)
     return SegmentReader(settings.event_log_dir)
+
+
+def claim_writer(
+    root: Path,
+    *,
+    segment_max_bytes: int,
+    segment_max_age_s: float,
+    budget_bytes: int,
+    backlog_max_bytes: int,
+    reserve_bytes: int,
+) -> SegmentLog:
+    """The log of the first `worker-<n>` directory that no process writes.
+
+    Raises:
+        DirectoryLockedError: every one is taken.
+    """
+    for number in range(MAX_WORKERS):
+        try:
+            return SegmentLog(
+                root,
+                f"worker-{number}",
+                segment_max_bytes=segment_max_bytes,
+                segment_max_age_s=segment_max_age_s,
+                budget_bytes=budget_bytes,
+                backlog_max_bytes=backlog_max_bytes,
+                reserve_bytes=reserve_bytes,
+            )
+        except DirectoryLockedError:
+            continue
+    raise DirectoryLockedError(f"all {MAX_WORKERS} writer directories in {root} are taken: stop a door first")

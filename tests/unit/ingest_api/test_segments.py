@@ -14,7 +14,8 @@ from ingest_api.event_log.frames import SEGMENT_MAGIC, encode_frame
 from ingest_api.event_log.protocol import BodyEncoding, BodyFormat, LogPosition, LogRecord, Rejection
 from ingest_api.event_log.segment_files import segment_ids, segment_path
 from ingest_api.event_log.segment_reader import SegmentReader
-from ingest_api.event_log.segments import SegmentLog, claim_writer
+from ingest_api.event_log.segments import SegmentLog
+from ingest_api.event_log.stores import claim_writer
 from resources.errors import DirectoryLockedError, EventLogFullError
 
 if TYPE_CHECKING:
