@@ -23,7 +23,7 @@ from pyarrow.json import read_json
 from benchmarks.harness import Result, Size, cpu_seconds, measured
 from benchmarks.servers import TENANT, Door, LandedRows, Server, running_door, running_lander
 from benchmarks.traffic import make_events, requests_of, send_all
-from resources.settings import silence_library_telemetry
+from resources.library_environment import silence_library_telemetry
 
 ROUNDS = 5
 WARM_UP_ROUNDS = 2  # the first pays for imports and meets every device for the first time
@@ -111,7 +111,7 @@ def _loading(workdir: Path) -> Work:
     """NDJSON → Iceberg by dlt."""
     silence_library_telemetry()
     import dlt  # noqa: PLC0415 - of the development group, and it reads the environment when imported
-    from dlt.destinations import filesystem  # noqa: PLC0415
+    from dlt.destinations import filesystem  # noqa: PLC0415 - as above
 
     pipeline = dlt.pipeline(
         "bench",

@@ -27,7 +27,7 @@ except ImportError:  # no C compiler at setup: the full path takes everything
     _native = None  # type: ignore[assignment]  # callers ask `is_built` first
 
 if TYPE_CHECKING:
-    from ingest_api._native import Columns, Contract, Rule
+    from ingest_api._native import Columns, Contract, Rule, Values
     from ingest_api.contracts import EventLimits
     from ingest_api.event_log.protocol import BodyFormat
 
@@ -68,9 +68,14 @@ def is_built() -> bool:
     return _native is not None
 
 
-def new_columns() -> Columns:
+def new_values() -> Values:
+    """An empty memory of personal values, for landings that follow each other."""
+    return _native.Values()
+
+
+def new_columns(values: Values) -> Columns:
     """An empty gathering of events for a landing."""
-    return _native.Columns()
+    return _native.Columns(values)
 
 
 @cache

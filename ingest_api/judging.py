@@ -33,6 +33,7 @@ from ingest_api.bodies import (
 )
 from ingest_api.contracts import QUARANTINED, EventLimits, Judge, Verdict
 from ingest_api.event_log.protocol import BodyEncoding, BodyFormat, LogRecord, Rejection
+from ingest_api.skan import check_postbacks
 from schemas import event_versions
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ class BodyJudge:
         deliveries = parsed(plain, sent.format)
         if len(deliveries.events) > events_max:
             raise too_many_events(events_max)
+        check_postbacks(deliveries.events)
         return self._judged_each(sent, plain, deliveries)
 
     def _judged_each(self, sent: Sent, plain: bytes, deliveries: Deliveries) -> Judged:

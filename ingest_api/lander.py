@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ingest_api.event_log.protocol import LogPosition
 from ingest_api.landing import Batch, LandedRows, slices_of
+from ingest_api.remembered import Remembered
 from resources.lake import OFFSET_PREFIX, SLICES_KEY, slices_json
 from resources.lake_history import LAND_SEQ_KEY
 from resources.pii import Keyring
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ingest_api.event_log.protocol import LogReader
-    from ingest_api.pii import TenantEvents
     from resources.lake import Lake
     from resources.settings import Settings
     from resources.vault import Vault
@@ -37,8 +37,6 @@ QUARANTINE_TABLE = "raw.quarantine"
 ROWS_KEY = "unmogrowp.rows"
 # Unpacked bytes after which a batch is full whatever its row count; it takes about four times this in memory.
 BATCH_MAX_BYTES = 128 * 1024 * 1024
-# Pseudonyms and stored originals kept between landings, of all tenants; 200 bytes each.
-REMEMBERED_MAX = 200_000
 
 
 class LandReport(NamedTuple):
@@ -68,8 +66,7 @@ class Lander:
         self._reader = reader
         self._vault = vault
         self._after_step = after_step
-        self._keyring = Keyring(settings.keys())
-        self._tenants: dict[str, TenantEvents] = {}
+        self._remembered = Remembered(Keyring(settings.keys()), is_native=settings.native_scan)
         self._offsets: dict[str, dict[str, str]] | None = None
         self._read_upto: dict[str, LogPosition] = {}
 
@@ -101,8 +98,7 @@ class Lander:
             return LandReport()
         events = batch.events(self._lake.arrow_schema(EVENTS_TABLE))
         self._after_step("read")
-        for tenant in self._tenants.values():
-            tenant.store_originals(self._vault)
+        self._remembered.store_originals(self._vault)
         self._after_step("vault")
         if batch.quarantine_count:
             rejected = batch.quarantine_table(self._lake.arrow_schema(QUARANTINE_TABLE))
@@ -120,10 +116,9 @@ class Lander:
         return LandReport(batch.event_count, batch.quarantine_count, commits, batch.unpacked_bytes)
 
     def _gather(self, offsets: Mapping[str, Mapping[str, str]]) -> Batch:
-        if sum(tenant.remembered for tenant in self._tenants.values()) > REMEMBERED_MAX:
-            self._tenants.clear()
+        self._remembered.forget_if_large()
         next_land_seq = int(offsets[EVENTS_TABLE].get(LAND_SEQ_KEY, "0"))
-        batch = Batch(self._keyring, self._tenants, next_land_seq, is_native=self._settings.native_scan)
+        batch = Batch(self._remembered, next_land_seq)
         writers = self._reader.writers()
         for writer in writers:
             share = max(

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from resources.settings import Settings
 
 logger = logging.getLogger("ingest_api.lander")
-RETRY_WAIT_S = 2.0  # after a failed landing, doubled per failure
 RETRY_WAIT_MAX_S = 60.0
 
 
@@ -108,7 +107,7 @@ class LanderService:
 
     def _wait_s(self, spent_s: float) -> float:
         if failures := self.metrics.failures_in_a_row:
-            return float(min(RETRY_WAIT_MAX_S, RETRY_WAIT_S * 2 ** min(failures - 1, 10)))
+            return float(min(RETRY_WAIT_MAX_S, self._settings.land_retry_s * 2 ** min(failures - 1, 10)))
         return max(0.05, self._settings.land_interval_s - spent_s)
 
     def _backlog_bytes(self) -> int | None:

@@ -13,19 +13,18 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest_api import fast_lane
 from ingest_api.bodies import BodyUnreadableError, parsed, raw_deliveries, unpacked
 from ingest_api.contracts import DEFAULT_TYPE
 from ingest_api.event_log.protocol import BodyFormat, LogPosition, LogRecord, Rejection
 from ingest_api.fast_columns import FastColumns
-from ingest_api.pii import TenantEvents
 from ingest_api.quarantine import quarantine_row
 from ingest_api.timestamps import parse_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from resources.pii import Keyring
+    from ingest_api.pii import TenantEvents
+    from ingest_api.remembered import Remembered
 
 logger = logging.getLogger(__name__)
 _TIMESTAMP = pa.timestamp("us", tz="UTC")
@@ -47,20 +46,16 @@ class Batch:
 
     def __init__(
         self,
-        keyring: Keyring,
-        tenants: dict[str, TenantEvents],
+        remembered: Remembered,
         next_land_seq: int,
-        *,
-        is_native: bool = True,
     ) -> None:
         self.positions: dict[str, LogPosition] = {}
         self.next_land_seq = next_land_seq
         self.unpacked_bytes = 0
-        self._keyring = keyring
-        self._tenants = tenants
+        self._remembered = remembered
         self._first_land_seq = next_land_seq
         self._quarantine: list[dict[str, Any]] = []
-        self._fast = FastColumns() if is_native and fast_lane.is_built() else None
+        self._fast = FastColumns(remembered.known) if remembered.known is not None else None
         self._events: dict[str, list[Any]] = {name: [] for name in _EVENT_COLUMNS}
 
     def add(
@@ -79,7 +74,7 @@ class Batch:
             ]
         self.next_land_seq += count
         if rejected and not is_quarantine_landed:
-            tenant = self.tenant(record.tenant_id)
+            tenant = self._remembered.tenant(record.tenant_id)
             self._quarantine += [
                 quarantine_row(record, rejection, raw, writer=writer, position=position, tenant=tenant)
                 for rejection, raw in rejected
@@ -97,9 +92,10 @@ class Batch:
         return len(self._quarantine)
 
     def events(self, schema: pa.Schema) -> LandedRows | None:
-        """Rows for `raw.events`, personal values replaced; `land_seq` says the order they were sent in."""
+        """Rows for `raw.events`, once, personal values replaced; `land_seq` says the order they were sent in."""
         slow = self._slow_table(schema) if self._events["event_id"] else None
-        fast = self._fast.prepare(self.tenant) if self._fast is not None and self._fast.has_rows else None
+        self._remembered.name_values()
+        fast = self._fast.prepare() if self._fast is not None and self._fast.has_rows else None
         if fast is None:
             return None if slow is None else LandedRows(slow, slices_of(slow, "event_date"), self.event_count)
         if slow is None:
@@ -126,13 +122,6 @@ class Batch:
             {**columns, "received_at": received_at, "received_date": received_at.cast(pa.date32())}, schema
         )
 
-    def tenant(self, tenant_id: str) -> TenantEvents:
-        """The tenant's pseudonyms."""
-        tenant = self._tenants.get(tenant_id)
-        if tenant is None:
-            tenant = self._tenants[tenant_id] = TenantEvents(self._keyring, tenant_id)
-        return tenant
-
     def _take(self, record: LogRecord) -> tuple[int, list[tuple[Rejection, bytes]]]:
         """Takes the accepted events of a record; how many, and the rejected ones with their bytes."""
         if record.format is BodyFormat.OPAQUE:
@@ -143,7 +132,7 @@ class Batch:
         if fast is not None and fast.take(record, plain, self.next_land_seq):
             return record.event_count, []
         accepted, rejected = _split(record, plain)
-        tenant = self.tenant(record.tenant_id)
+        tenant = self._remembered.tenant(record.tenant_id)
         rows = [
             self._event_row(tenant, record, event, self.next_land_seq + at)
             for at, event in enumerate(accepted)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from functools import cache
-from operator import add
 from typing import TYPE_CHECKING, Any
 
 from resources.pii import Keyring, TenantPii
@@ -16,14 +15,13 @@ from resources.vault import Original
 from schemas import event_schemas
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from resources.vault import Vault
 
     Path = tuple[str, ...]
 
 # Kinds that name a subject, best first.
 SUBJECT_KINDS = ("device_id", "user_id")
+COARSE_KIND = "ip"  # its pseudonym stands for less than the whole value; of all other kinds the two are one
 
 
 @cache
@@ -51,7 +49,7 @@ class TenantEvents:
         self._pii = TenantPii(keyring, tenant_id)
         # No tuples in these: with them the collector walked 10^5 objects again and again, half of a landing's CPU.
         self._fingerprints: dict[str, dict[str, str]] = defaultdict(dict)  # kind → value → fingerprint
-        self._tokens: dict[str, dict[str, str]] = defaultdict(dict)  # ... → pseudonym, where it is another
+        self._tokens: dict[str, str] = {}  # coarse value → pseudonym
         self._stored: set[str] = set()  # subject and fingerprint
         self._fresh: dict[str, Original] = {}
 
@@ -69,42 +67,36 @@ class TenantEvents:
 
     def token(self, kind: str, value: str) -> str:
         """The pseudonym of a value."""
-        return self.tokens(kind, [value])[0]
+        if kind != COARSE_KIND:
+            return self.fingerprint(kind, value)
+        known = self._tokens
+        return known.get(value) or known.setdefault(value, self._pii.pseudonym(kind, value))
 
-    def tokens(self, kind: str, values: Sequence[str]) -> list[str]:
-        """The pseudonyms of values of one kind."""
-        if kind != "ip":  # of all other kinds the whole value counts
-            return self.fingerprints(kind, values)
-        known = self._tokens[kind]
-        return [
-            known.get(value) or self._remember(known, self._pii.pseudonym, kind, value) for value in values
-        ]
-
-    def fingerprints(self, kind: str, values: Sequence[str]) -> list[str]:
+    def fingerprint(self, kind: str, value: str) -> str:
         """What tells whole values of one kind apart."""
         known = self._fingerprints[kind]
-        return [
-            known.get(value) or self._remember(known, self._pii.fingerprint, kind, value) for value in values
-        ]
+        return known.get(value) or known.setdefault(value, self._pii.fingerprint(kind, value))
 
     def keep(self, subject: str, kind: str, value: str) -> None:
         """Gather an original for the vault, under the pseudonym of the event's subject."""
-        [fingerprint] = self.fingerprints(kind, [value])
-        if self.unkept([subject], [fingerprint]):
-            original = Original(subject, kind, fingerprint, self.token(kind, value), value)
-            self._fresh[subject + fingerprint] = original
+        fingerprint = self.fingerprint(kind, value)
+        key = subject + fingerprint
+        if key not in self._stored and key not in self._fresh:
+            self._fresh[key] = Original(subject, kind, fingerprint, self.token(kind, value), value)
 
-    def unkept(self, subjects: Sequence[str], fingerprints: Sequence[str]) -> list[int]:
-        """Places of those (subject, fingerprint) that are neither in the vault from here nor gathered for it."""
-        stored, fresh = self._stored, self._fresh
-        keys = map(add, subjects, fingerprints)
-        return [place for place, key in enumerate(keys) if key not in stored and key not in fresh]
+    def new_token(self, kind: str, value: str) -> str:
+        """The pseudonym of a value that the caller remembers."""
+        return self._pii.pseudonym(kind, value)
+
+    def original(self, subject: str, kind: str, token: str, value: str) -> Original:
+        """An original that the caller remembers having stored."""
+        fingerprint = self._pii.fingerprint(kind, value) if kind == COARSE_KIND else token
+        return Original(subject, kind, fingerprint, token, value)
 
     @property
     def remembered(self) -> int:
         """Entries that are kept to save work: each takes about 150 bytes."""
-        values = sum(map(len, (*self._fingerprints.values(), *self._tokens.values())))
-        return values + len(self._stored)
+        return sum(map(len, self._fingerprints.values())) + len(self._tokens) + len(self._stored)
 
     def store_originals(self, vault: Vault) -> int:
         """Send what is new to the vault; returns when it is durable there. Rows written."""
@@ -118,11 +110,6 @@ class TenantEvents:
     def seal(self, body: bytes, quarantine_id: str) -> bytes:
         """A quarantined delivery, encrypted with the tenant's key."""
         return self._pii.seal(body, quarantine_context(quarantine_id))
-
-    @staticmethod
-    def _remember(known: dict[str, str], make: Callable[[str, str], str], kind: str, value: str) -> str:
-        made = known[value] = make(kind, value)
-        return made
 
 
 def quarantine_context(quarantine_id: str) -> str:

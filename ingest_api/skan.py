@@ -9,15 +9,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ingest_api.bodies import BodyTooManyError
 from ingest_api.reasons import Finding
 from resources.errors import PostbackError
 from resources.skan.signature import verified
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 POSTBACK_TYPE = "skan_postback"
+POSTBACKS_MAX = (
+    1_000  # of one body, at 79 µs each: nothing else is answered meanwhile; networks send them singly
+)
 _FIELD = "/postback"
+
+
+def check_postbacks(events: Sequence[Any]) -> None:
+    """Pass when a body holds no more postbacks than are verified in one go.
+
+    Raises:
+        BodyTooManyError: it does.
+    """
+    count = sum(isinstance(event, dict) and event.get("eventType") == POSTBACK_TYPE for event in events)
+    if count > POSTBACKS_MAX:
+        raise BodyTooManyError(
+            "too_many_postbacks", f"a batch may hold {POSTBACKS_MAX} SKAdNetwork postbacks: send several"
+        )
 
 
 def postback_finding(event: Mapping[str, Any]) -> Finding | None:

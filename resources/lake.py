@@ -110,7 +110,7 @@ class Lake:
         Raises:
             CommitConflictError: another writer moved the offsets or committed meanwhile; nothing was written.
         """
-        from resources.lake_files import append_rows  # noqa: PLC0415 - 1.5 CPU s of import that readers are spared
+        from resources.lake_files import AppendTransaction, append_rows  # noqa: PLC0415 - 1.5 CPU s of import that readers are spared
 
         table = self.table(name)
         stored = offsets_of(table)
@@ -121,7 +121,7 @@ class Lake:
                     "another lander moved it; read the offsets again and continue from there"
                 )
         try:
-            with table.transaction() as tx:
+            with (tx := AppendTransaction(table)):
                 append_rows(tx, table, sorted_parts(rows, table_schemas()[name]), {**summary, **offsets})
                 tx.set_properties({**offsets, **(properties or {})})
         except CommitFailedException as error:

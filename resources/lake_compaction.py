@@ -181,8 +181,8 @@ def _output_batches(table: Table, candidate: Candidate, spill_root: Path) -> Ite
 def _reader(table: Table, tasks: Sequence[FileScanTask]) -> pa.RecordBatchReader:
     """The rows of these files, one file in memory at a time (PyIceberg's own reader fetches all ahead)."""
     import pyarrow as pa  # noqa: PLC0415 - as in _output_batches
-    from pyiceberg.expressions import AlwaysTrue  # noqa: PLC0415
-    from pyiceberg.io.pyarrow import ArrowScan  # noqa: PLC0415
+    from pyiceberg.expressions import AlwaysTrue  # noqa: PLC0415 - as above
+    from pyiceberg.io.pyarrow import ArrowScan  # noqa: PLC0415 - as above
 
     schema = arrow_schema(table_schemas()[_name(table)])
     scan = ArrowScan(table.metadata, table.io, table.schema(), AlwaysTrue())
@@ -197,7 +197,7 @@ def _reader(table: Table, tasks: Sequence[FileScanTask]) -> pa.RecordBatchReader
 
 def _write(table: Table, partition: Record, batches: list[pa.RecordBatch], number: int) -> DataFile:
     import pyarrow as pa  # noqa: PLC0415 - as in _output_batches
-    from pyiceberg.io.pyarrow import write_file  # noqa: PLC0415
+    from pyiceberg.io.pyarrow import write_file  # noqa: PLC0415 - as above
 
     schema = arrow_schema(table_schemas()[_name(table)])
     spec = table.spec()

@@ -23,13 +23,15 @@ from pyiceberg.io.pyarrow import (
     schema_to_pyarrow,
 )
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+from pyiceberg.table import Transaction
 from pyiceberg.transforms import DayTransform
 from pyiceberg.typedef import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from pyiceberg.table import Table, Transaction
+    from pyiceberg.table import Table
+    from pyiceberg.table.metadata import TableMetadata
 
 # Columns whose values hardly repeat: a dictionary of them would be built, found useless and thrown away.
 UNIQUE_COLUMNS_KEY = "unmogrowp.write.unique-columns"
@@ -37,7 +39,35 @@ ROW_GROUP_ROWS = 20_000  # a tenant's rows prune by row group
 _EPOCH = dt.date(1970, 1, 1)
 
 
-def append_rows(tx: Transaction, table: Table, parts: Iterable[pa.Table], summary: Mapping[str, str]) -> None:
+class AppendTransaction(Transaction):
+    """A transaction that makes its metadata once for an append; PyIceberg's copies it for each of 12 questions.
+
+    A copy takes 0.1 ms for each snapshot kept: 2 ms of CPU after 20 commits.
+    """
+
+    def __init__(self, table: Table) -> None:
+        super().__init__(table)
+        self._during_append: TableMetadata | None = None
+
+    @property
+    def table_metadata(self) -> TableMetadata:
+        """The table's metadata as this transaction has changed it."""
+        return self._during_append or super().table_metadata
+
+    def append_data_files(self, files: Iterable[DataFile], summary: Mapping[str, str]) -> None:
+        """Add files as one snapshot with this summary."""
+        self._during_append = super().table_metadata
+        try:
+            with self.update_snapshot(snapshot_properties=dict(summary)).merge_append() as append:
+                for file in files:
+                    append.append_data_file(file)
+        finally:
+            self._during_append = None
+
+
+def append_rows(
+    tx: AppendTransaction, table: Table, parts: Iterable[pa.Table], summary: Mapping[str, str]
+) -> None:
     """Append rows in this transaction, as one snapshot with this summary.
 
     Args:
@@ -50,9 +80,7 @@ def append_rows(tx: Transaction, table: Table, parts: Iterable[pa.Table], summar
     if len(fields) != 1 or not isinstance(fields[0].transform, DayTransform):
         tx.append(pa.concat_tables(parts), snapshot_properties=dict(summary))
         return
-    with tx.update_snapshot(snapshot_properties=dict(summary)).merge_append() as append:
-        for file in write_data_files(table, parts):
-            append.append_data_file(file)
+    tx.append_data_files(write_data_files(table, parts), summary)
 
 
 def write_data_files(table: Table, parts: Iterable[pa.Table]) -> list[DataFile]:

@@ -82,8 +82,24 @@ typedef struct {
     uint8_t flags;
 } Field;
 
+/* Equality of short texts, in words that overlap: a call of memcmp for each field's name took 4 % of a landing. */
+static inline int are_same(const uint8_t *a, const uint8_t *b, size_t size) {
+    uint64_t of_a, of_b;
+    if (size < 8) {
+        for (size_t i = 0; i < size; i++)
+            if (a[i] != b[i]) return 0;
+        return 1;
+    }
+    for (size_t at = 0; at + 8 < size; at += 8) {
+        memcpy(&of_a, a + at, 8), memcpy(&of_b, b + at, 8);
+        if (of_a != of_b) return 0;
+    }
+    memcpy(&of_a, a + size - 8, 8), memcpy(&of_b, b + size - 8, 8);
+    return of_a == of_b;
+}
+
 static inline int is_span(Span span, const uint8_t *start, size_t size) {
-    return span.size == size && !memcmp(span.start, start, size);
+    return span.size == size && are_same(span.start, start, size);
 }
 
 /* The fields of an object at `p`; returns the place behind it. */

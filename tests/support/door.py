@@ -146,10 +146,10 @@ def click(**fields: Any) -> dict[str, Any]:
 
 def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert response.headers["content-type"] == "application/problem+json"
-    document = response.json()
+    document: dict[str, Any] = response.json()
     assert (response.status_code, document["status"], document["code"]) == (status, status, code)
     assert document["detail"]
-    return document  # type: ignore[no-any-return]
+    return document
 
 
 def logged(settings: Settings) -> list[LogRecord]:

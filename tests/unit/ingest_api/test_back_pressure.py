@@ -29,7 +29,7 @@ def open_log(root: Path, **limits: float) -> SegmentLog:
         "backlog_max_bytes": 1 << 30,
         **limits,
     }
-    return SegmentLog(root, "worker-0", **given)  # type: ignore[arg-type]
+    return SegmentLog(root, "worker-0", **given)  # type: ignore[arg-type]  # one test's limits
 
 
 def record(size: int) -> LogRecord:

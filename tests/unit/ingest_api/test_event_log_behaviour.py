@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import signal
 import subprocess
@@ -14,19 +13,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingest_api.event_log.protocol import BodyEncoding, BodyFormat, LogPosition, LogRecord, Rejection
-from ingest_api.event_log.stores import open_event_log, open_log_reader
+from ingest_api.event_log.protocol import BodyEncoding, BodyFormat, LogPosition, Rejection
+from ingest_api.event_log.stores import open_event_log
 from resources.errors import EventLogFullError
 from resources.settings import Settings, child_environment
 from tests.support.kafka_cluster import KafkaCluster, kafka_settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
 
-    from ingest_api.event_log.protocol import EventLog, LogReader
+from tests.support.event_logs import ALL, append_all, numbers, opened, read_on, reading, record
 
 ROOT = Path(__file__).parents[3]
-ALL = 10**9
 
 
 @pytest.fixture(scope="module")
@@ -41,49 +39,6 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
         monkeypatch.setattr("ingest_api.event_log.segment_files.LOCK_WAIT_S", 0.05)
         return Settings(home=tmp_path)
     return kafka_settings(request.getfixturevalue("cluster"), tmp_path)
-
-
-def record(number: int = 0, body: bytes = b"{}", tenant_id: str = "t123", **fields: object) -> LogRecord:
-    given = {"format": BodyFormat.JSON, "encoding": BodyEncoding.IDENTITY, "event_count": 1, **fields}
-    return LogRecord(tenant_id=tenant_id, received_at_us=number, body=body, **given)  # type: ignore[arg-type]  # one test's fields
-
-
-@contextlib.asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[EventLog]:
-    log = open_event_log(settings)
-    try:
-        yield log
-    finally:
-        await log.close()
-
-
-def append_all(settings: Settings, records: list[LogRecord]) -> list[LogPosition]:
-    async def run() -> list[LogPosition]:
-        async with opened(settings) as log:
-            return [await log.append(item) for item in records]
-
-    return asyncio.run(run())
-
-
-@contextlib.contextmanager
-def reading(settings: Settings) -> Iterator[LogReader]:
-    with contextlib.closing(open_log_reader(settings)) as reader:
-        yield reader
-
-
-def read_on(reader: LogReader, places: dict[str, LogPosition], max_events: int = ALL) -> list[LogRecord]:
-    """What every writer's log holds behind these places, which move on."""
-    found = []
-    for writer in reader.writers():
-        for position, item in reader.read(writer, places.get(writer), max_events=max_events):
-            assert position > places.get(writer, LogPosition(0, 0))
-            places[writer] = position
-            found.append(item)
-    return found
-
-
-def numbers(records: list[LogRecord], tenant_id: str = "t123") -> list[int]:
-    return [item.received_at_us for item in records if item.tenant_id == tenant_id]
 
 
 def test_every_field_comes_back_byte_for_byte(settings: Settings) -> None:

@@ -14,10 +14,11 @@ import zstandard
 from ingest_api import fast_lane
 from ingest_api.event_log.protocol import BodyEncoding, BodyFormat, LogPosition, LogRecord
 from ingest_api.landing import Batch
-from ingest_api.pii import TenantEvents
+from ingest_api.remembered import Remembered
 from resources.lake import Lake
 from resources.lake_files import write_data_files
 from resources.pii import Keyring
+from resources.vault import Original
 from tests.support.door import (
     OTHER_TENANT,
     OTHER_TOKEN,
@@ -31,6 +32,8 @@ from tests.support.door import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from resources.settings import Settings
 
 pytestmark = pytest.mark.skipif(
@@ -61,8 +64,8 @@ def record(
 
 def landed(settings: Settings, records: list[LogRecord], *, is_native: bool) -> tuple[Any, dict[str, Any]]:
     """Rows in the table's order, and each tenant's originals."""
-    tenants: dict[str, TenantEvents] = {}
-    batch = Batch(Keyring(settings.keys()), tenants, 100, is_native=is_native)
+    remembered = Remembered(Keyring(settings.keys()), is_native=is_native)
+    batch = Batch(remembered, 100)
     for at, one in enumerate(records):
         batch.add("w", LogPosition(1, at), one, is_quarantine_landed=False)
     found = batch.events(Lake(settings).arrow_schema("raw.events"))
@@ -70,8 +73,20 @@ def landed(settings: Settings, records: list[LogRecord], *, is_native: bool) -> 
     assert batch.next_land_seq == 100 + found.row_count
     parts = [found.rows] if hasattr(found.rows, "to_pylist") else list(found.rows)
     rows = [row for part in parts for row in part.to_pylist()]
-    stored = {name: sorted(tenant._fresh.values()) for name, tenant in tenants.items()}
-    return rows, {"originals": stored, "slices": found.slices}
+    vault = KeptOriginals()
+    remembered.store_originals(vault)  # type: ignore[arg-type]  # all that is asked of a vault
+    return rows, {"originals": vault.by_tenant, "slices": found.slices}
+
+
+class KeptOriginals:
+    """A vault that notes what it is given."""
+
+    def __init__(self) -> None:
+        self.by_tenant: dict[str, set[Original]] = {}
+
+    def store(self, tenant_id: str, originals: Iterable[Original]) -> int:
+        self.by_tenant.setdefault(tenant_id, set()).update(originals)
+        return 0
 
 
 def in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -129,31 +144,31 @@ def test_parts_follow_each_other_in_the_tables_order(
 
 def test_a_record_that_is_not_what_the_door_counted_is_left_to_the_careful_path(settings: Settings) -> None:
     false_count = record([event(1), event(2)])._replace(event_count=3)
-    batch = Batch(Keyring(settings.keys()), {}, 0)
+    batch = Batch(Remembered(Keyring(settings.keys())), 0)
     batch.add("w", LogPosition(1, 1), false_count, is_quarantine_landed=False)
     assert (batch.event_count, batch.quarantine_count) == (0, 1)
+
+
+def rows_around_midnight(settings: Settings) -> list[Any]:
+    """Two events received before and two after it, as a batch gives them."""
+    midnight_us = int(dt.datetime(2026, 11, 2, tzinfo=dt.UTC).timestamp() * 1e6)
+    batch = Batch(Remembered(Keyring(settings.keys())), 0)
+    for number, shift_us in enumerate((-5, -1, 0, 7)):
+        one = record([event(number)], received_at_us=midnight_us + shift_us)
+        batch.add("w", LogPosition(1, number), one, is_quarantine_landed=False)
+    found = batch.events(Lake(settings).arrow_schema("raw.events"))
+    assert found is not None
+    return list(found.rows)  # type: ignore[arg-type]  # parts: nothing went the slow way
 
 
 def test_a_landing_over_midnight_is_one_file_per_day_that_reads_back_whole(settings: Settings) -> None:
     lake = Lake(settings)
     lake.ensure_tables()
-    table, schema = lake.table("raw.events"), lake.arrow_schema("raw.events")
-    midnight_us = int(dt.datetime(2026, 11, 2, tzinfo=dt.UTC).timestamp() * 1e6)
-    batch = Batch(Keyring(settings.keys()), {}, 0)
-    for number, shift_us in enumerate((-5, -1, 0, 7)):
-        one = record([event(number)], received_at_us=midnight_us + shift_us)
-        batch.add("w", LogPosition(1, number), one, is_quarantine_landed=False)
-    found = batch.events(schema)
-    assert found is not None
-    files = write_data_files(table, [part for part in found.rows if part])  # type: ignore[union-attr]  # parts
+    table = lake.table("raw.events")
+    rows = rows_around_midnight(settings)
+    files = write_data_files(table, rows)
     assert [(file.record_count, file.partition[0]) for file in files] == [(2, 20758), (2, 20759)]
-    lake.append_with_offsets(
-        "raw.events",
-        batch.events(schema).rows,
-        offsets={},
-        expected_offsets={},
-        summary={},  # type: ignore[union-attr]
-    )
+    lake.append_with_offsets("raw.events", rows, offsets={}, expected_offsets={}, summary={})
     scan = lake.table("raw.events").scan("received_at >= '2026-11-02T00:00:00+00:00'")
     assert scan.to_arrow().num_rows == 2
     assert len(list(scan.plan_files())) == 1  # the other day's file is pruned by its partition

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import orjson
@@ -17,22 +16,6 @@ from tests.support.raw_http import HEAD, answer_to, connected, parsed, rest_of
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-TIMEOUT_S = 0.4
-
-
-@pytest.fixture
-def strict(tmp_path: Path) -> Iterator[RunningDoor]:
-    """A door that is quickly out of patience."""
-    settings = Settings(
-        home=tmp_path,
-        head_timeout_s=TIMEOUT_S,
-        body_timeout_s=TIMEOUT_S,
-        keep_alive_s=1,
-        head_max_bytes=8_192,
-    )
-    with RunningDoor(settings) as door:
-        yield door
 
 
 def still_serves(door: RunningDoor) -> bool:

@@ -33,12 +33,6 @@ ALL = 10**9
 
 
 @pytest.fixture
-def cluster() -> Iterator[KafkaCluster]:
-    with KafkaCluster() as running:
-        yield running
-
-
-@pytest.fixture
 def settings(cluster: KafkaCluster, tmp_path: Path) -> Settings:
     return kafka_settings(cluster, tmp_path)
 

@@ -28,17 +28,11 @@ from tests.support.kafka_cluster import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
 ALL = 10**9
 NOBODY = "127.0.0.1:1"  # nothing listens there
-
-
-@pytest.fixture
-def cluster() -> Iterator[KafkaCluster]:
-    with KafkaCluster() as running:
-        yield running
 
 
 @pytest.fixture

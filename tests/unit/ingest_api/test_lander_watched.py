@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -131,7 +131,7 @@ def test_a_landing_that_was_left_in_the_middle_counts_as_far_as_it_read() -> Non
     watched.now_s = 10.0
     reading = watched.reader.read("w", None, max_events=100)
     watched.landed, _ = next(iter(reading))
-    reading.close()  # type: ignore[attr-defined]
+    reading.close()  # type: ignore[attr-defined]  # a generator
     watched.reader.release("w", watched.landed)
     assert watched.lag_s() == 9
 
@@ -142,7 +142,7 @@ def test_a_writer_that_went_to_another_lander_is_not_ours_to_measure() -> None:
     watched.now_s = 10.0
     watched.read()
     assert watched.lag_s() == 9
-    watched.log.writers = lambda: []  # type: ignore[method-assign]
+    watched.log.writers = lambda: []  # type: ignore[method-assign]  # as after a rebalance
     watched.reader.writers()
     assert watched.reader.lag_s() == 0
 
@@ -276,8 +276,8 @@ def test_a_real_lander_shows_what_it_does_and_how_far_behind_it_is(
     assert status["last_commit_at"] <= status["at"]
 
 
-def until(condition: object) -> None:
+def until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 30
-    while not condition():  # type: ignore[operator]
+    while not condition():
         assert time.monotonic() < deadline, "it never came"
         time.sleep(0.02)

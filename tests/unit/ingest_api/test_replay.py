@@ -4,104 +4,26 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
-import polars as pl
 import pyarrow as pa
 import pytest
 import zstandard
 
 from ingest_api.event_log.protocol import BodyEncoding, BodyFormat, LogPosition, LogRecord
-from ingest_api.event_log.stores import open_log_reader
 from ingest_api.landing import Batch
-from ingest_api.replay import ReplayReport, now_utc, replay_quarantine
-from ingest_api.replay_claims import LEASE, Claim, ReplayClaims, Standing
+from ingest_api.remembered import Remembered
+from ingest_api.replay import now_utc, replay_quarantine
 from resources.errors import ServiceUnavailableError
-from resources.lake import Lake
 from resources.ledger_reader import ledger_now
 from resources.pii import Keyring
 from resources.quarantine import QuarantineFilter, list_quarantine
 from tests.support.door import TENANT, Landing, RunningDoor, click, founding_event, now_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from resources.settings import Settings
-
-TIGHT_BYTES = 260  # a click without metadata fits; one with METADATA does not
-METADATA = {"text": "ż🙂" * 60}
-
-
-class PowerCutError(BaseException):
-    """Ends a replay like a crash: nothing catches it."""
-
-
-def refuse(settings: Settings, *bodies: bytes) -> None:
-    """Deliveries that a door of a tighter contract refuses, landed in quarantine."""
-    with RunningDoor(settings.with_changes(event_max_bytes=TIGHT_BYTES)) as door:
-        for body in bodies:
-            assert door.send_batch(body).status_code in (202, 400)
-    land(settings)
-
-
-def land(settings: Settings) -> None:
-    with Landing(settings) as landing:
-        landing.land_all()
-
-
-def large(**fields: Any) -> dict[str, Any]:
-    return click(metadata=METADATA, **fields)
-
-
-def replay(
-    settings: Settings,
-    *,
-    later: dt.timedelta = dt.timedelta(),
-    after_step: Callable[[str], None] = lambda _: None,
-    reason_code: str | None = None,
-    **options: bool,
-) -> ReplayReport:
-    with Landing(settings) as landing:
-        return replay_quarantine(
-            settings,
-            landing.lake,
-            TENANT,
-            QuarantineFilter(reason_code=reason_code),
-            clock=lambda: now_utc() + later,
-            after_step=after_step,
-            **options,
-        )
-
-
-def accepted(settings: Settings) -> list[str]:
-    with Landing(settings) as landing:
-        return sorted(row["event_id"] for row in landing.rows())
-
-
-def logged_events(settings: Settings) -> int:
-    reader = open_log_reader(settings)
-    return sum(
-        record.event_count
-        for writer in reader.writers()
-        for _, record in reader.read(writer, None, max_events=10**9)
-    )
-
-
-def cut_after(step: str) -> Callable[[str], None]:
-    def cut(name: str) -> None:
-        if name == step:
-            raise PowerCutError
-
-    return cut
-
-
-def assert_adds_up(report: ReplayReport) -> None:
-    parts = (report.replayed, report.replayed_before, report.under_way, report.already_accepted)
-    assert report.matched == sum(parts) + report.still_refused + report.damaged
-    assert report.still_refused == report.reasons.total()
+from tests.support.replays import accepted, assert_adds_up, land, large, logged_events, refuse, replay
 
 
 def test_a_refused_event_comes_in_with_its_bytes_and_id_and_only_once(settings: Settings) -> None:
@@ -183,84 +105,6 @@ def test_of_several_refused_deliveries_of_one_event_one_is_sent(settings: Settin
     assert accepted(settings) == [event["eventId"]]
 
 
-@pytest.mark.parametrize("is_landed", [False, True])
-def test_a_replay_that_dies_after_the_log_took_the_events_is_not_repeated(
-    settings: Settings, is_landed: bool
-) -> None:
-    refuse(settings, orjson.dumps([large(), large()]))
-    with pytest.raises(PowerCutError):
-        replay(settings, after_step=cut_after("sent"))
-    if is_landed:
-        land(settings)
-    report = replay(settings, later=2 * LEASE)
-    assert (report.replayed_before, report.under_way) == ((2, 0) if is_landed else (0, 2))
-    land(settings)
-    assert replay(settings, later=2 * LEASE).replayed_before == 2
-    land(settings)
-    assert len(accepted(settings)) == 2
-
-
-def test_a_replay_that_dies_before_the_log_took_the_events_is_made_good_after_its_lease(
-    settings: Settings,
-) -> None:
-    events = [large(), large()]
-    refuse(settings, orjson.dumps(events))
-    with pytest.raises(PowerCutError):
-        replay(settings, after_step=cut_after("claimed"))
-    assert logged_events(settings) == 0
-    report = replay(settings)
-    assert (report.replayed, report.under_way) == (0, 2)  # its claims are young: it may live yet
-    report = replay(settings, later=2 * LEASE)
-    assert (report.replayed, report.under_way) == (2, 0)
-    land(settings)
-    assert replay(settings, later=4 * LEASE).replayed_before == 2
-    land(settings)
-    assert accepted(settings) == sorted(event["eventId"] for event in events)
-
-
-def test_replays_that_run_together_send_each_event_once(settings: Settings) -> None:
-    events = [large() for _ in range(50)]
-    refuse(settings, orjson.dumps(events))
-    both_have_judged = threading.Barrier(2)
-
-    def meet(step: str) -> None:
-        if step == "judged":
-            both_have_judged.wait(timeout=60)
-
-    with ThreadPoolExecutor(2) as pool:
-        futures = [pool.submit(replay, settings, after_step=meet) for _ in range(2)]
-        reports = [future.result() for future in futures]
-    for report in reports:
-        assert_adds_up(report)
-        assert report.matched == 50
-    assert sum(report.replayed for report in reports) == 50
-    land(settings)
-    assert accepted(settings) == sorted(event["eventId"] for event in events)
-
-
-def test_a_claim_that_comes_between_anothers_look_and_its_commit_wins(settings: Settings) -> None:
-    now = now_utc()
-
-    def claims(event_id: str) -> list[Claim]:
-        return [Claim(now, f"q{number}", event_id, now.date(), now, now) for number in (1, 2)]
-
-    class InterruptedLake(Lake):
-        """Between the look and the commit of its first claim, another replay claims one of the rows."""
-
-        def read(self, name: str, *arguments: Any) -> pl.DataFrame:
-            found = super().read(name, *arguments)
-            if not self.offsets(name):
-                taken = ReplayClaims(Lake(settings), TENANT, None).take(claims("other")[:1], Standing())
-                assert taken == {"q1"}
-            return found
-
-    lake = InterruptedLake(settings)
-    lake.ensure_tables()
-    assert ReplayClaims(lake, TENANT, None).take(claims("own"), Standing()) == {"q2"}
-    rows = lake.table("raw.replays").scan().to_arrow().to_pylist()
-    assert sorted((row["quarantine_id"], row["event_id"]) for row in rows) == [("q1", "other"), ("q2", "own")]
-
-
 def test_an_event_too_old_by_now_comes_in_as_of_when_it_was_received(settings: Settings) -> None:
     timestamp = now_text(-dt.timedelta(days=1))
     refuse(settings, orjson.dumps([large(timestamp=timestamp)]))
@@ -304,7 +148,7 @@ def test_a_body_the_lander_could_not_read_falls_into_its_deliveries_again(
     lines = b"\n".join(map(orjson.dumps, events))
     body = zstandard.compress(lines if body_format is BodyFormat.NDJSON else orjson.dumps(events))
     with Landing(settings) as landing:
-        batch = Batch(Keyring(settings.keys()), {}, 0, is_native=False)
+        batch = Batch(Remembered(Keyring(settings.keys()), is_native=False), 0)
         unreadable = (
             LogRecord(  # the door counted four: what the lander does not believe it quarantines whole
                 TENANT, int(now_utc().timestamp() * 1e6), body_format, BodyEncoding.ZSTD, 4, body

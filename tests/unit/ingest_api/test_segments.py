@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def record(number: int = 0, body: bytes = b"{}", **fields: object) -> LogRecord:
     given = {"format": BodyFormat.JSON, "encoding": BodyEncoding.IDENTITY, "event_count": 1, **fields}
-    return LogRecord(tenant_id="t123", received_at_us=1_000 + number, body=body, **given)  # type: ignore[arg-type]
+    return LogRecord(tenant_id="t123", received_at_us=1_000 + number, body=body, **given)  # type: ignore[arg-type]  # one test's fields
 
 
 def open_log(root: Path, writer: str = "worker-0", **limits: float) -> SegmentLog:
@@ -35,7 +35,7 @@ def open_log(root: Path, writer: str = "worker-0", **limits: float) -> SegmentLo
         "backlog_max_bytes": 1 << 30,
         **limits,
     }
-    return SegmentLog(root, writer, **given)  # type: ignore[arg-type]
+    return SegmentLog(root, writer, **given)  # type: ignore[arg-type]  # one test's limits
 
 
 async def append_and_close(root: Path, records: list[LogRecord], **limits: float) -> list[LogPosition]:
@@ -207,13 +207,13 @@ def test_two_workers_never_share_a_directory(tmp_path: Path, monkeypatch: pytest
     limits = {"segment_max_age_s": 1.0, **dict.fromkeys(sizes, 1)}
 
     async def claim() -> None:
-        first = claim_writer(tmp_path, **limits)  # type: ignore[arg-type]
+        first = claim_writer(tmp_path, **limits)  # type: ignore[arg-type]  # sizes and an age
         with pytest.raises(DirectoryLockedError, match="another process writes"):
             open_log(tmp_path, first.writer)
-        second = claim_writer(tmp_path, **limits)  # type: ignore[arg-type]
+        second = claim_writer(tmp_path, **limits)  # type: ignore[arg-type]  # sizes and an age
         assert (first.writer, second.writer) == ("worker-0", "worker-1")
         await first.close()
-        third = claim_writer(tmp_path, **limits)  # type: ignore[arg-type]
+        third = claim_writer(tmp_path, **limits)  # type: ignore[arg-type]  # sizes and an age
         assert third.writer == "worker-0"
         await second.close()
         await third.close()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from benchmarks.skan_reference import is_signed, postback_faults
 from ingest_api import fast_lane
 from ingest_api.quarantine import unseal_body
-from ingest_api.skan import postback_finding
+from ingest_api.skan import POSTBACKS_MAX, postback_finding
 from resources.pii import Keyring
 from resources.skan.signature import signed_text
 from schemas import event_schemas, event_versions
@@ -105,6 +105,17 @@ def test_a_forged_postback_is_refused_alone_among_good_events_of_every_kind(any_
     ):
         rows = any_door.send_batch(body, Content_Type=content_type).json()["events"]
         assert [row.get("code") for row in rows] == [None, "bad_signature", None, None, "bad_signature"]
+
+
+def test_a_batch_of_more_postbacks_than_are_verified_in_one_go_is_refused_whole(
+    any_door: RunningDoor,
+) -> None:
+    most = [event(FORGED)] * POSTBACKS_MAX + [click()] * 10
+    assert any_door.send_batch(orjson.dumps(most)).json()["quarantined"] == POSTBACKS_MAX
+    document = assert_problem(
+        any_door.send_batch(orjson.dumps([*most, event(FOUR)])), 413, "too_many_postbacks"
+    )
+    assert "1000 SKAdNetwork postbacks" in document["detail"]
 
 
 def test_the_lake_holds_a_postback_as_apple_sent_it_and_quarantine_a_forged_one(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import orjson
@@ -12,26 +11,10 @@ import pytest
 
 from resources.settings import Settings
 from tests.support.door import RunningDoor, assert_problem, click, founding_event, logged
-from tests.support.raw_http import HEAD, answer_to, connected, parsed, rest_of
+from tests.support.raw_http import HEAD, TIMEOUT_S, answer_to, connected, parsed, rest_of
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-TIMEOUT_S = 0.4
-
-
-@pytest.fixture
-def strict(tmp_path: Path) -> Iterator[RunningDoor]:
-    """A door that is quickly out of patience."""
-    settings = Settings(
-        home=tmp_path,
-        head_timeout_s=TIMEOUT_S,
-        body_timeout_s=TIMEOUT_S,
-        keep_alive_s=1,
-        head_max_bytes=8_192,
-    )
-    with RunningDoor(settings) as door:
-        yield door
 
 
 def drip(connection: socket.socket, data: bytes, pause_s: float = 0.05) -> float:

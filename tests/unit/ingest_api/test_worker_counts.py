@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -81,7 +82,7 @@ def test_a_restarted_worker_counts_on_and_what_was_shown_never_goes_back(tmp_pat
 
 async def _killed(worker: WorkerCounts) -> None:
     """End it as kill -9 does: nothing is written, the lock falls."""
-    worker.publish = _nothing  # type: ignore[method-assign]
+    worker.publish = _nothing  # type: ignore[method-assign]  # nobody lives to write
     await worker.close()
 
 
@@ -217,9 +218,9 @@ def until_counted(url: str, settings: Settings, wanted: int, process: subprocess
     return shown
 
 
-def until(condition: object, process: subprocess.Popen[bytes]) -> None:
+def until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 60
-    while not condition():  # type: ignore[operator]
+    while not condition():
         assert process.poll() is None, "the door ended"
         assert time.monotonic() < deadline, "it never came"
         time.sleep(0.1)
