@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.exceptions import NamespaceAlreadyExistsError, TableAlreadyExistsError
+from pyiceberg.exceptions import (
+    CommitFailedException,
+    NamespaceAlreadyExistsError,
+    TableAlreadyExistsError,
+)
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table.sorting import SortField, SortOrder
@@ -31,7 +35,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
 
 from resources.errors import ServiceUnavailableError
-from resources.settings import use_plain_s3_checksums
+from resources.library_environment import use_plain_s3_checksums
 from schemas import TableSchema, table_schemas
 
 if TYPE_CHECKING:
@@ -159,12 +163,14 @@ def _s3_properties(settings: Settings) -> dict[str, str]:
 
 
 def create_missing_tables(catalog: SqlCatalog) -> None:
-    """Create namespaces and tables that are not there yet; losing a race to another process is fine."""
+    """Create namespaces, tables and columns that are not there yet; losing a race to another process is fine."""
     existing = {
         ".".join(name) for namespace in catalog.list_namespaces() for name in catalog.list_tables(namespace)
     }
     for schema in table_schemas().values():
-        if schema.name not in existing:
+        if schema.name in existing:
+            _add_missing_columns(catalog, schema)
+        else:
             _create_table(catalog, schema)
 
 
@@ -183,6 +189,18 @@ def _create_table(catalog: SqlCatalog, schema: TableSchema) -> None:
             sort_order=_sort_order(schema),
             properties=properties,
         )
+
+
+def _add_missing_columns(catalog: SqlCatalog, schema: TableSchema) -> None:
+    """Bring a table that an earlier release made up to the contract; rows written before hold nulls there."""
+    table = catalog.load_table(schema.name)
+    known = {field.name for field in table.schema().fields}
+    missing = [column for column in schema.columns if column.name not in known]
+    if not missing:
+        return
+    with contextlib.suppress(CommitFailedException), table.update_schema() as update:  # lost: the other added them
+        for column in missing:
+            update.add_column(column.name, ICEBERG_TYPES[column.type], doc=column.doc or None)
 
 
 def iceberg_schema(schema: TableSchema) -> Schema:
