@@ -7,10 +7,11 @@ import ml_assets
 from assets.marts import dbt_resource
 from resources.clickhouse import ClickHouse
 from resources.lake import Lake
+from resources.library_environment import silence_library_telemetry
 from resources.model_registry import ModelRegistry
 from resources.object_store import open_object_store
 from resources.registry import Registry
-from resources.settings import Settings, load_settings, silence_library_telemetry
+from resources.settings import Settings, load_settings
 from resources.tenant_gateway import TenantGateway
 
 

@@ -12,7 +12,11 @@ the dates are in the commit's summary, so a run that dies after it loses none.
 
 `champion_published`: a new champion model → `publish_job` re-scores and exports what features exist.
 
-`ltv_training`: features newer than the last training → `train_job`, once per tenant and day of new labels.
+`ltv_training`: new features of a tenant → `train_job`, once per newest mature day; a tenant without a champion
+is asked for again at its next features. Failure modes: a tenant with a run in flight waits in the cursor, or its
+first model would be judged on half a history; one whose runs follow each other without a pause waits for the
+first tick that falls between two; a training that fails or promotes nothing is tried again with the next
+features while no champion exists, and with the next mature day once one does.
 """
 
 import datetime as dt
@@ -32,7 +36,14 @@ from assets.partitions import (
     slice_key,
 )
 from assets.pending_slices import LandingCursor, all_slices, due_slices, note_changes, note_failures
-from resources.lake import REOPENED_KEY, Lake, iter_slices, slices_of
+from assets.pending_training import (
+    WILL_RETRY_TAG,
+    TrainingCursor,
+    due_trainings,
+    is_promotion,
+    training_run_key,
+)
+from resources.lake import REOPENED_KEY, Lake, SnapshotChange, iter_slices, slices_of
 from resources.registry import Registry, TenantState
 from resources.settings import Settings
 
@@ -45,7 +56,6 @@ IN_FLIGHT = [
 ]
 MATERIALIZATIONS_PER_TICK = 1000
 RETRIES = {"dagster/max_retries": "2"}
-WILL_RETRY_TAG = "dagster/will_retry"  # Dagster's own, on a failed run
 
 
 def build_automation(settings: Settings) -> dg.Definitions:
@@ -96,7 +106,9 @@ def landed_slices_sensor(settings: Settings) -> dg.SensorDefinition:
     return landed_slices
 
 
-def observations(touched: list[dict[str, tuple[dt.date, ...]]], changes: list) -> list[dg.AssetObservation]:  # type: ignore[type-arg]
+def observations(
+    touched: list[dict[str, tuple[dt.date, ...]]], changes: list[SnapshotChange]
+) -> list[dg.AssetObservation]:
     """One observation of raw_events per slice and landed snapshot."""
     snapshots = [str(change.snapshot_id) for change in changes]
     return [
@@ -192,18 +204,19 @@ def ltv_training_sensor(settings: Settings) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def ltv_training(context: dg.SensorEvaluationContext, lake: ResourceParam[Lake]) -> dg.SensorResult:
-        records = new_materializations(context, "user_features")
-        tenants = sorted({str(record.partition_key).split("|")[1] for record in records})
+        cursor = TrainingCursor.loads(context.cursor)
+        records = new_materializations(context.instance, "user_features", cursor.storage_id)
+        seen = [(str(record.partition_key).split("|")[1], record.storage_id) for record in records]
+        due, cursor = due_trainings(cursor, seen, busy_tenants(context.instance))
         requests = []
-        for tenant_id in tenants:
+        for tenant_id, storage_id in due.items():
             newest = max(lake.slice_dates("ml.user_features", tenant_id), default=None)
             if newest is not None:
                 mature = newest - dt.timedelta(days=settings.ltv_horizon_days)
+                run_key = training_run_key(context.instance, tenant_id, mature, storage_id)
                 tags = {TENANT_TAG: tenant_id, **RETRIES}
-                requests.append(
-                    dg.RunRequest(run_key=f"train:{tenant_id}:{mature}", partition_key=tenant_id, tags=tags)
-                )
-        return dg.SensorResult(run_requests=requests, cursor=_advanced(context.cursor, records))
+                requests.append(dg.RunRequest(run_key=run_key, partition_key=tenant_id, tags=tags))
+        return dg.SensorResult(run_requests=requests, cursor=cursor.dumps())
 
     return ltv_training
 
@@ -218,35 +231,28 @@ def champion_published_sensor(settings: Settings) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def champion_published(context: dg.SensorEvaluationContext, lake: ResourceParam[Lake]) -> dg.SensorResult:
-        records = new_materializations(context, "ltv_model")
+        after = int(context.cursor) if context.cursor else None
+        records = new_materializations(context.instance, "ltv_model", after)
         requests: list[dg.RunRequest] = []
         for record in records:
-            materialization = record.asset_materialization
-            if materialization is None or not _flag_metadata(materialization, "promoted"):
+            if not is_promotion(record):
                 continue
-            tenant_id = str(materialization.partition)
+            tenant_id = str(record.partition_key)
             dates = lake.slice_dates("ml.user_features", tenant_id)[-settings.late_days :]
             requests += requests_for(tenant_id, dates, record.run_id, PUBLISH_JOB.name)
-        return dg.SensorResult(run_requests=requests, cursor=_advanced(context.cursor, records))
+        cursor = str(records[-1].storage_id) if records else context.cursor
+        return dg.SensorResult(run_requests=requests, cursor=cursor)
 
     return champion_published
 
 
-def new_materializations(context: dg.SensorEvaluationContext, asset: str) -> list[dg.EventLogRecord]:
-    """Materialisations of an asset after the cursor, oldest first."""
-    cursor = int(context.cursor) if context.cursor else None
-    result = context.instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), after_storage_id=cursor),
+def new_materializations(
+    instance: dg.DagsterInstance, asset: str, after: int | None
+) -> list[dg.EventLogRecord]:
+    """Materialisations of an asset after this storage id, oldest first."""
+    result = instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), after_storage_id=after),
         limit=MATERIALIZATIONS_PER_TICK,
         ascending=True,
     )
     return list(result.records)
-
-
-def _advanced(cursor: str | None, records: list[dg.EventLogRecord]) -> str | None:
-    return str(records[-1].storage_id) if records else cursor
-
-
-def _flag_metadata(materialization: dg.AssetMaterialization, key: str) -> bool:
-    value = materialization.metadata.get(key)
-    return value is not None and value.value is True

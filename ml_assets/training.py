@@ -139,7 +139,7 @@ def _matrix(frame: pl.DataFrame, encoding: FeatureEncoding) -> Any:
 
 def _to_onnx(booster: Any, columns: int) -> bytes:
     from onnxmltools.convert import convert_xgboost  # noqa: PLC0415 - 3 s of import
-    from onnxmltools.convert.common.data_types import FloatTensorType  # noqa: PLC0415
+    from onnxmltools.convert.common.data_types import FloatTensorType  # noqa: PLC0415 - as above
 
     model = convert_xgboost(
         booster,

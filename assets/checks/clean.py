@@ -97,7 +97,7 @@ def _failure(outcome: dict[str, Any]) -> str:
 
 def _validate(events: pl.DataFrame, slices: RunSlices) -> dict[str, Any]:
     import great_expectations as gx  # noqa: PLC0415 - 6.4 CPU s of import
-    from great_expectations.data_context.types.base import ProgressBarsConfig  # noqa: PLC0415
+    from great_expectations.data_context.types.base import ProgressBarsConfig  # noqa: PLC0415 - as above
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
@@ -109,7 +109,8 @@ def _validate(events: pl.DataFrame, slices: RunSlices) -> dict[str, Any]:
         .add_batch_definition_whole_dataframe("slice")
         .get_batch(batch_parameters={"dataframe": frame})
     )
-    return batch.validate(_suite(slices)).to_json_dict()  # type: ignore[no-any-return]
+    result: dict[str, Any] = batch.validate(_suite(slices)).to_json_dict()
+    return result
 
 
 def _suite(slices: RunSlices) -> Any:
