@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 
@@ -157,7 +158,7 @@ class DagsterClient:
                 messages.append(f"{event.get('stepKey', 'run')}: {message}")
         return "; ".join(messages) or "no error was recorded"
 
-    def _query(self, query: str, variables: Mapping[str, object]) -> dict[str, dict]:  # type: ignore[type-arg]
+    def _query(self, query: str, variables: Mapping[str, object]) -> dict[str, Any]:
         try:
             answer = httpx.post(
                 f"{self._url}/graphql", json={"query": query, "variables": variables}, timeout=60.0
@@ -170,4 +171,5 @@ class DagsterClient:
         document = answer.json()
         if document.get("errors"):
             raise PermanentError(f"Dagster's GraphQL refuses: {document['errors'][0]['message']}")
-        return document["data"]  # type: ignore[no-any-return]
+        data: dict[str, Any] = document["data"]
+        return data

@@ -96,7 +96,7 @@ def wrapped_key(plain: str, kms_key_id: str, region: str | None, endpoint: str |
 
 def _client(region: str | None, endpoint: str | None) -> Any:
     import boto3  # noqa: PLC0415 - 0.3 CPU s of import, wanted only where a key is wrapped
-    from botocore.config import Config  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415 - as above
 
     config = Config(
         connect_timeout=CONNECT_TIMEOUT_S,

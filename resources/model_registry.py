@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from resources.errors import ArtifactCorruptError, ModelNotFoundError, ServiceUnavailableError
 from resources.file_lock import exclusive_file_lock
-from resources.settings import set_library_environment
+from resources.library_environment import set_library_environment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -1,15 +1,15 @@
-"""Every setting of every process, read from `UNMOGROWP_*`. The only module that reads the environment.
+"""Every setting of the global plane's processes, read from `UNMOGROWP_*`. The only module that reads the environment.
 
-Nothing else in the tree may touch `os.environ`. All settings are optional on one machine; with
-`ENVIRONMENT=production` a missing secret refuses to start.
+Nothing else in the tree may read `os.environ`; a tenant's plane has `plane_settings`, what libraries read is set
+by `library_environment`, files of secrets are kept by `secret_files`. All settings are optional on one machine;
+with `ENVIRONMENT=production` a missing secret refuses to start.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import json
 import os
-import secrets
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from resources.errors import SettingsError
 from resources.keyring_kms import is_wrapped, unwrapped
+from resources.secret_files import kept_secret, new_keyring, new_token, parsed_keyring
 
 APPLICATION_ROOT = Path(__file__).resolve().parent.parent
 KEYRING_FILE = "keyring.json"  # in HOME/secrets, where UNMOGROWP_KEYRING is not set
@@ -123,6 +124,9 @@ class Settings(BaseSettings):
 
     # landing and orchestration
     land_interval_s: float = 5.0
+    land_retry_s: float = Field(
+        default=2.0, gt=0, description="the wait after a failed landing, doubled per failure up to a minute"
+    )
     land_max_rows: int = 100_000
     sensor_interval_s: int = 5
     slice_quiet_s: float = Field(default=8.0, description="a slice is asked for once it landed nothing new")
@@ -257,6 +261,11 @@ class Settings(BaseSettings):
             for key_id, value in self.stored_keys().items()
         }
 
+    @property
+    def has_keyring(self) -> bool:
+        """Whether there are keys already; one that only reads must not make keys that nothing was written with."""
+        return self.keyring is not None or (self.secrets_dir / KEYRING_FILE).exists()
+
     def stored_keys(self) -> dict[str, str]:
         """The keyring as it is stored, wrapped keys wrapped; embedded stacks make their own on first use.
 
@@ -264,16 +273,8 @@ class Settings(BaseSettings):
             SettingsError: `UNMOGROWP_KEYRING` is not a JSON object of strings.
         """
         if self.keyring is None:
-            text = self.first_run_secret(KEYRING_FILE, _new_keyring)
-        else:
-            text = self.keyring.get_secret_value()
-        try:
-            keys = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise SettingsError("UNMOGROWP_KEYRING must be a JSON object of key id to base64 key") from error
-        if not isinstance(keys, dict) or not all(isinstance(value, str) for value in keys.values()):
-            raise SettingsError("UNMOGROWP_KEYRING must be a JSON object of key id to base64 key")
-        return keys
+            return parsed_keyring(self.first_run_secret(KEYRING_FILE, new_keyring))
+        return parsed_keyring(self.keyring.get_secret_value())
 
     def scrape_token(self) -> str:
         """What opens `/metrics` of the services that tenants share; embedded stacks make it on first use."""
@@ -281,58 +282,9 @@ class Settings(BaseSettings):
             return self.first_run_secret("metrics.token")
         return self.metrics_token.get_secret_value()
 
-    def first_run_secret(self, name: str, make: object = None) -> str:
-        """The secret kept in `HOME/secrets/<name>` (mode 0600), made on first use, once for all processes."""
-        path = self.secrets_dir / name
-        if not path.exists():
-            self.secrets_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-            value = make() if callable(make) else secrets.token_urlsafe(32)
-            draft = path.with_name(f".{name}.{secrets.token_hex(4)}")
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(value)
-            try:
-                os.link(draft, path)  # the first of several processes wins; the others read its value
-            except FileExistsError:
-                pass
-            finally:
-                draft.unlink()
-        return path.read_text()
-
-
-class TenantPlaneSettings(BaseSettings):
-    """Settings of one tenant's plane; they hold nothing of any other tenant. Prefix `UNMOGROWP_TENANT_`."""
-
-    model_config = SettingsConfigDict(env_prefix="UNMOGROWP_TENANT_", frozen=True, extra="ignore")
-
-    id: str = Field(pattern=r"^[a-z][a-z0-9_]{1,30}$")
-    home: Path
-    bind_host: str = "127.0.0.1"
-    port: int
-    ingest_url: str
-    ingest_token: SecretStr
-    service_token: SecretStr = Field(description="what the global plane presents when it pushes")
-    signing_key: SecretStr = Field(description="HMAC-SHA-256 key of pushed bodies")
-    admin_password_hash: SecretStr = Field(description="argon2 hash of the first administrator's password")
-    session_key: SecretStr
-    database_url: str = ""
-    currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$", description="of every amount shown")
-
-    # limits
-    event_body_max_bytes: int = Field(default=10 * 1024 * 1024, description="the door's own limit")
-    push_max_bytes: int = 64 * 1024 * 1024
-    push_max_unpacked_bytes: int = Field(default=512 * 1024 * 1024, description="a pushed mart, decoded")
-    relay_budget_bytes: int = Field(
-        default=256 * 1024 * 1024, description="events kept while the door is away"
-    )
-    session_ttl_s: int = Field(default=15 * 60, description="a session ends unless it is refreshed")
-    session_max_age_s: int = Field(default=12 * 3600, description="... and then by signing in again")
-
-
-def _new_keyring() -> str:
-    import base64  # noqa: PLC0415 - first run only
-
-    return json.dumps({"k1": base64.b64encode(secrets.token_bytes(32)).decode()})
+    def first_run_secret(self, name: str, make: Callable[[], str] = new_token) -> str:
+        """The secret kept in `HOME/secrets/<name>`, made on first use."""
+        return kept_secret(self.secrets_dir / name, make)
 
 
 def load_settings() -> Settings:
@@ -340,32 +292,6 @@ def load_settings() -> Settings:
     return Settings()
 
 
-def silence_library_telemetry() -> None:
-    """Tell every library that would report home that it may not."""
-    os.environ.update(
-        DAGSTER_DISABLE_TELEMETRY="yes",
-        GX_ANALYTICS_ENABLED="false",
-        MLFLOW_DISABLE_TELEMETRY="true",
-        DO_NOT_TRACK="1",
-        RUNTIME__DLTHUB_TELEMETRY="false",
-    )
-
-
 def child_environment(**extra: str) -> dict[str, str]:
     """The environment for a child process: this one's, with `extra` over it."""
     return {**os.environ, **extra}
-
-
-def set_library_environment() -> None:
-    """Variables that third-party libraries read at import: MLflow unpickles nothing and sends no telemetry."""
-    os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-
-
-def use_plain_s3_checksums() -> None:
-    """Let S3 clients checksum uploads only where the operation requires it; a value already set stays.
-
-    The AWS SDK's default sends checksum trailers, which S3 servers other than AWS answer with HTTP 411. It is
-    read from the environment alone, whenever a client is made.
-    """
-    os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "WHEN_REQUIRED")

@@ -199,7 +199,7 @@ def assert_mart_is_of(tenant_id: str, date: dt.date, parquet_bytes: bytes) -> No
         ContractError: the file cannot be read, or a row is of another date.
     """
     import pyarrow as pa  # noqa: PLC0415 - heavy, wanted only where something is pushed
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415 - as above
 
     try:
         keys = pq.read_table(pa.BufferReader(parquet_bytes), columns=["tenant_id", "event_date"])

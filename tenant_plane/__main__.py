@@ -14,7 +14,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from resources.errors import UnMoGrowPError
-from resources.settings import TenantPlaneSettings
+from resources.plane_settings import TenantPlaneSettings
 from tenant_plane import database
 from tenant_plane.app import create_app
 from tenant_plane.sessions import mint_app_key

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from resources.settings import TenantPlaneSettings
+from resources.plane_settings import TenantPlaneSettings
 from tenant_plane import auth_routes, data_routes, database, event_routes, problems
 from tenant_plane.mart_store import MartStore
 from tenant_plane.metrics import PlaneMetrics
@@ -94,7 +94,7 @@ class DashboardFiles(StaticFiles):
             response = await super().get_response(path, scope)
         except HTTPException as error:
             is_page = "." not in path and not scope["path"].startswith("/api")
-            if error.status_code != 404 or not is_page:  # noqa: PLR2004
+            if error.status_code != 404 or not is_page:  # noqa: PLR2004 - HTTP's own number
                 raise
             response = await super().get_response("index.html", scope)
         immutable = path.startswith("assets/")

@@ -118,7 +118,7 @@ def _system_node(search_path: str | None) -> Node | None:
     node, npm = shutil.which("node", path=search_path), shutil.which("npm", path=search_path)
     if node is None or npm is None:
         return None
-    said = subprocess.run([node, "--version"], check=False, capture_output=True, text=True)  # noqa: S603
+    said = subprocess.run([node, "--version"], check=False, capture_output=True, text=True)  # noqa: S603 - found on PATH
     try:
         major, minor = (int(part) for part in said.stdout.strip().lstrip("v").split(".")[:2])
     except ValueError:

@@ -15,7 +15,7 @@ from alembic import command
 from alembic.config import Config
 
 from resources.errors import SettingsError
-from resources.settings import TenantPlaneSettings
+from resources.plane_settings import TenantPlaneSettings
 
 ADMIN = "admin"
 

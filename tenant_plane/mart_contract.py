@@ -65,6 +65,7 @@ MART_SCHEMAS: dict[str, pa.Schema] = {
             _required("revenue_micros", pa.int64()),
             pa.field("cpi_micros", pa.float64()),
             pa.field("roas", pa.float64()),
+            _required("credited_installs", pa.float64()),
         ]
     ),
     "kpi_daily": pa.schema(
@@ -78,6 +79,64 @@ MART_SCHEMAS: dict[str, pa.Schema] = {
             _required("purchases", pa.int64()),
             _required("revenue_micros", pa.int64()),
             _required("purchases_other_currency", pa.int64()),
+        ]
+    ),
+    "cohorts": pa.schema(
+        [
+            _required("tenant_id", pa.string()),
+            _required("event_date", pa.date32()),
+            _required("cohort_date", pa.date32()),
+            _required("day_n", pa.int64()),
+            _required("app_id", pa.string()),
+            _required("source", pa.string()),
+            _required("campaign", pa.string()),
+            _required("cohort_size", pa.int64()),
+            _required("active_devices", pa.int64()),
+            _required("purchasers", pa.int64()),
+            _required("revenue_micros", pa.int64()),
+            _required("spend_micros", pa.int64()),
+        ]
+    ),
+    "funnel_daily": pa.schema(
+        [
+            _required("tenant_id", pa.string()),
+            _required("event_date", pa.date32()),
+            _required("app_id", pa.string()),
+            _required("source", pa.string()),
+            _required("campaign", pa.string()),
+            _required("step_index", pa.uint8()),
+            _required("step", pa.string()),
+            _required("devices", pa.int64()),
+        ]
+    ),
+    "fraud_daily": pa.schema(
+        [
+            _required("tenant_id", pa.string()),
+            _required("event_date", pa.date32()),
+            _required("app_id", pa.string()),
+            _required("source", pa.string()),
+            _required("rule", pa.string()),
+            _required("verdict", pa.string()),
+            _required("touches", pa.int64()),
+            _required("installs", pa.int64()),
+            _required("share", pa.float64()),
+            _required("norm", pa.float64()),
+            _required("reason", pa.string()),
+        ]
+    ),
+    "channel_credits": pa.schema(
+        [
+            _required("tenant_id", pa.string()),
+            _required("event_date", pa.date32()),
+            _required("app_id", pa.string()),
+            _required("conversion_type", pa.string()),
+            _required("event_name", pa.string()),
+            _required("model", pa.string()),
+            _required("channel", pa.string()),
+            _required("conversions", pa.float64()),
+            _required("revenue_micros", pa.int64()),
+            pa.field("removal_effect", pa.float64()),
+            pa.field("standard_error", pa.float64()),
         ]
     ),
 }

@@ -18,7 +18,7 @@ from fastapi.security import APIKeyCookie, HTTPBearer
 from starlette.exceptions import HTTPException
 
 from resources.errors import AuthenticationError, AuthorizationError
-from resources.settings import TenantPlaneSettings
+from resources.plane_settings import TenantPlaneSettings
 from tenant_plane.mart_store import MartStore
 from tenant_plane.metrics import PlaneMetrics
 from tenant_plane.push import Push, PushLedger, verified_signature

@@ -18,7 +18,7 @@ from resources.errors import (
     EventLogFullError,
     ServiceUnavailableError,
 )
-from resources.settings import TenantPlaneSettings
+from resources.plane_settings import TenantPlaneSettings
 from tenant_plane.metrics import PlaneMetrics
 from unmogrowp.client import AsyncClient, BufferFullError, BufferLockedError, Reply
 

@@ -20,7 +20,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from resources.errors import AuthenticationError
-from resources.settings import TenantPlaneSettings
+from resources.plane_settings import TenantPlaneSettings
 from tenant_plane.database import app_keys, now_ms, sessions, users
 
 ISSUER = "unmogrowp-tenant-plane"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from resources.settings import Settings, silence_library_telemetry
+from resources.library_environment import silence_library_telemetry
+from resources.settings import Settings
 
 silence_library_telemetry()
 os.environ["UNMOGROWP_HOME"] = tempfile.mkdtemp(prefix="unmogrowp-tests-")  # never the person's own home

@@ -80,7 +80,7 @@ def prepare_home(settings: Settings) -> None:
     """Directories, databases, lake tables and Dagster's instance file; safe to repeat."""
     from resources.dbt_files import ensure_manifest  # noqa: PLC0415 - starts dbt the first time
     from resources.lake import Lake  # noqa: PLC0415 - 1.4 CPU s of import
-    from resources.registry import Registry  # noqa: PLC0415
+    from resources.registry import Registry  # noqa: PLC0415 - as above
 
     for directory in (settings.home, settings.dagster_home, settings.tenants_dir, settings.exports_dir):
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)  # databases in it know every tenant

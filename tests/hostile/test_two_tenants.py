@@ -35,6 +35,7 @@ from tests.support.attacks import (
     shown,
 )
 from tests.support.door import Landing
+from tests.support.marked_exports import DATE
 from tests.support.tenant_probes import (
     REFUSED,
     TRAVERSALS,
@@ -46,7 +47,7 @@ from tests.support.tenant_probes import (
     right_statuses,
     stored,
 )
-from tests.support.two_tenants import DATE, NAMESAKE, NUMBERS, Tenant, World, two_tenants
+from tests.support.two_tenants import NAMESAKE, NUMBERS, Tenant, World, two_tenants
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -24,7 +24,7 @@ from assets.export_files import parquet_bytes
 from resources.feature_encoding import CATEGORICAL_FEATURES, NUMERIC_FEATURES
 from resources.settings import APPLICATION_ROOT
 from resources.tenant_gateway import PARQUET_TYPE, signature_header
-from tests.support.two_tenants import DATE, marked_table
+from tests.support.marked_exports import DATE, marked_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -176,7 +176,7 @@ def requests(operation: Operation, attacker: Tenant, victim: Tenant) -> Iterator
 def paths(operation: Operation, victim: Tenant) -> Iterator[tuple[str, bool]]:
     """The operation's path with good values, and with one that names the victim or climbs out."""
     names = [name for where, name in operation.parameters if where == "path"]
-    good = {"mart": "installs", "date": DATE.isoformat(), "key_id": "0" * 16}
+    good = {"mart": "installs", "date": DATE.isoformat(), "key_id": "0" * 16, "version": "1"}
     plain = {name: good.get(name, victim.tenant_id) for name in names}
     yield operation.path.format(**plain), False
     for name in names:
@@ -242,6 +242,11 @@ def _documents(tenant_id: str, sender: Tenant) -> dict[str, Any]:
         "/v1/tenants": {"tenantId": tenant_id, "plan": "enterprise"},
         "/v1/tenants/{tenant_id}/keys": {"kind": "export"},
         "/v1/tenants/{tenant_id}/upgrade": {"plan": "enterprise"},
+        "/v1/tenants/{tenant_id}/rules": {"rules": {}, "effectiveFrom": DATE.isoformat()},
+        "/v1/tenants/{tenant_id}/skan-schemas": {
+            "document": {"appId": 1, "currency": "USD", "windows": [{"sequenceIndex": 0}]},
+            "effectiveFrom": DATE.isoformat(),
+        },
         "/api/v1/auth": {"user": f"admin of {sender.tenant_id}", "password": sender.secrets["password"]},
         "/api/v1/ml/scores": {
             "tenantId": tenant_id,

@@ -8,7 +8,7 @@ import httpx
 import psutil
 
 from tests.support.attacks import Operation, Request, body_of
-from tests.support.two_tenants import DATE
+from tests.support.marked_exports import DATE
 
 if TYPE_CHECKING:
     from tests.support.two_tenants import Tenant, World
@@ -91,12 +91,13 @@ def stored(world: World, tenant: Tenant) -> tuple[object, ...]:
         marts, scores = (
             client.get(f"/api/v1/{name}").raise_for_status().json() for name in ("marts", "ml/scores")
         )
-    return registry.get(tenant.tenant_id), registry.keys(tenant.tenant_id), files, marts, scores
+    known = (registry.get(tenant.tenant_id), registry.keys(tenant.tenant_id))
+    return *known, registry.rule_versions(tenant.tenant_id), files, marts, scores
 
 
 def own_answer(client: httpx.Client, operation: Operation, tenant: Tenant, name: str) -> httpx.Response:
     """What the tenant gets for itself with one of its secrets."""
-    path = operation.path.format(mart="installs", date=DATE, tenant_id=tenant.tenant_id)
+    path = operation.path.format(mart="installs", date=DATE, tenant_id=tenant.tenant_id, version=1)
     body, content = body_of(operation, path, tenant, tenant.tenant_id)
     return client.request(operation.method, path, content=body, headers=dict(content) | bearer(tenant, name))
 

@@ -15,24 +15,24 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pyarrow as pa
 
-from assets.export_contract import MARTS, SCORES_DATASET, Dataset
-from assets.export_files import ExportSlice, Published, content_of, publish
+from assets.export_contract import MARTS, SCORES_DATASET
+from assets.export_files import content_of
 from ingest_api.pii import quarantine_context
 from resources.embedded.stack import PORT_FIELDS, free_port, stack_environment
-from resources.feature_encoding import CATEGORICAL_FEATURES, NUMERIC_FEATURES, FeatureEncoding
 from resources.lake import Lake
-from resources.ltv_scorer import CARD_FILE, CHAMPION, ENCODING_FILE, MODEL_FILE, ltv_model_name
-from resources.model_registry import ModelRegistry
+from resources.ltv_scorer import ltv_model_name
 from resources.object_store import ObjectStore, open_object_store
 from resources.pii import Keyring, TenantPii
 from resources.plane_files import PlaneFiles
+from resources.plane_settings import TenantPlaneSettings
 from resources.registry import Registry, TenantState
-from resources.settings import APPLICATION_ROOT, Settings, TenantPlaneSettings
+from resources.rules import RuleSet
+from resources.settings import APPLICATION_ROOT, Settings
 from resources.tenant_driver import LocalTenantDriver
 from resources.tenant_gateway import TenantGateway
 from tenant_plane.database import create_engine
@@ -41,12 +41,18 @@ from tenant_plane.sessions import mint_app_key
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+from tests.support.marked_exports import DATE, marked_table, published
+from tests.support.marked_models import SCORES, register_models
 
-DATE = dt.date(2026, 11, 2)
 NUMBERS = {"alpha": 711_171_001, "beta": 722_272_002}
-SCORES = {"alpha": 7111.25, "beta": 7222.25}  # currency units; exact in the model's float32
+
+
 GLOBAL_SECRET = "GLOBAL_SECRET_f3a9c1"  # in the environment of every process of the global plane
+
+
 NAMESAKE = "alphabet"  # its folder begins with another tenant's name
+
+
 START_TIMEOUT_S = 90.0
 
 
@@ -121,7 +127,7 @@ def two_tenants(home: Path) -> Iterator[World]:
         driver = LocalTenantDriver(settings, registry, smoke_test_timeout_s=START_TIMEOUT_S)
         exports = open_object_store(settings)
         with ThreadPoolExecutor(3) as pool:
-            models = pool.submit(_register_models, settings)
+            models = pool.submit(register_models, settings)
             provision = partial(_provisioned, registry, driver, settings.tenants_dir)
             provisioned = list(pool.map(provision, NUMBERS))
             models.result()
@@ -133,38 +139,20 @@ def two_tenants(home: Path) -> Iterator[World]:
         }
         for tenant in provisioned:
             _publish_and_push(settings, exports, tenant)
+            rules = RuleSet(registration_event=tenant.text)
+            registry.add_rules(tenant.tenant_id, rules, DATE, "test", tenant.text)
+            document = {
+                "appId": 1,
+                "currency": "USD",
+                "windows": [{"sequenceIndex": 0}],
+                "eventAppId": tenant.text,
+            }
+            registry.add_skan_schema(tenant.tenant_id, document, DATE, "test", tenant.text)
         _publish_namesake(registry, exports, tenants["beta"])
         _refuse_an_event_of_each(settings, provisioned)
         for url in urls.values():
             _wait_for(f"{url}/health/ready")
         yield World(settings, registry, exports, urls, tenants)
-
-
-def marked_table(tenant_id: str, text: str, number: int, dataset: Dataset) -> pa.Table:
-    """One row of a dataset whose every value bears a mark."""
-
-    def value(name: str, kind: pa.DataType) -> object:
-        types = pa.types
-        fixed = {"tenant_id": tenant_id, "event_date": DATE, "as_of": DATE, "tier": 1, "model": "last_touch"}
-        if name in fixed:
-            return fixed[name]
-        if types.is_string(kind):
-            return f"{text}_{name}"
-        if types.is_list(kind):
-            return [f"{text}_{name}"]
-        if types.is_timestamp(kind):
-            return dt.datetime(2026, 11, 2, 12, tzinfo=dt.UTC)
-        return True if types.is_boolean(kind) else number
-
-    row = {column.name: value(column.name, column.type) for column in dataset.schema}
-    return pa.Table.from_pylist([row], schema=dataset.schema)
-
-
-def published(store: ObjectStore, tenant_id: str, text: str, number: int, dataset: Dataset) -> Published:
-    """The dataset's marked row, published by the real code."""
-    table = marked_table(tenant_id, text, number, dataset)
-    slice_ = ExportSlice(tenant_id, dataset, DATE)
-    return publish(store, slice_, table, source_snapshots={"clean.events": number}, run_id=text)
 
 
 def _settings(home: Path) -> Settings:
@@ -292,35 +280,3 @@ def _refuse_an_event_of_each(settings: Settings, tenants: list[Tenant]) -> None:
     table = pa.Table.from_pylist(rows, schema=lake.arrow_schema("raw.quarantine"))
     lake.append_with_offsets("raw.quarantine", table, offsets={}, expected_offsets={}, summary={})
     lake.close()
-
-
-def _register_models(settings: Settings) -> None:
-    """A champion for each that predicts its own mark whatever it is asked."""
-    models = ModelRegistry(settings)
-    encoding = FeatureEncoding(NUMERIC_FEATURES, dict.fromkeys(CATEGORICAL_FEATURES, ()))
-    for tenant_id, score in SCORES.items():
-        files = {
-            MODEL_FILE: _constant_model(score),
-            ENCODING_FILE: encoding.to_json().encode(),
-            CARD_FILE: b'{"horizon_days": 3}',
-        }
-        name, tags = ltv_model_name(tenant_id), {"tenant_id": tenant_id}
-        version = models.register(name, experiment=name, files=files, params={}, metrics={}, tags=tags)
-        models.set_alias(name, CHAMPION, version.version)
-
-
-def _constant_model(score: float) -> bytes:
-    """An ONNX model whose answer is `score` for every row."""
-    from onnx import TensorProto, helper  # noqa: PLC0415 - 0.3 s of import
-
-    columns = len(NUMERIC_FEATURES) + len(CATEGORICAL_FEATURES)
-    value = helper.make_tensor("value", TensorProto.FLOAT, [1], [score])
-    nodes: list[Any] = [
-        helper.make_node("Shape", ["x"], ["rows"], end=1),
-        helper.make_node("ConstantOfShape", ["rows"], ["y"], value=value),
-    ]
-    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, columns])]
-    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None])]
-    graph = helper.make_graph(nodes, "constant", inputs, outputs)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    return bytes(model.SerializeToString())

@@ -1,4 +1,4 @@
-"""The lake on every backend: SQLite or PostgreSQL catalog, local files or S3."""
+"""The lake and the registry on every backend: SQLite or PostgreSQL, local files or S3."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from resources.lake import Lake
+from resources.registry import Registry
 from resources.settings import Settings
+from resources.tenant_driver import LocalTenantDriver
 from tests.support.servers import S3Server, own_schema, postgres_server, s3_server
+from tests.support.tenant_homes import opened_home
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +47,28 @@ def lake(lake_settings: Settings) -> Iterator[Lake]:
     with closing(Lake(lake_settings)) as lake:
         lake.ensure_tables()
         yield lake
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of its own per test, or a schema of one."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'home' / 'registry.db'}"
+    own = "s" + hashlib.sha256(str(tmp_path).encode()).hexdigest()[:12]
+    return own_schema(request.getfixturevalue("postgres_url"), own)
+
+
+@pytest.fixture
+def registry(database_url: str) -> Iterator[Registry]:
+    """An empty, migrated registry."""
+    registry = Registry(database_url)
+    registry.migrate()
+    yield registry
+    registry.close()
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[tuple[Settings, Registry, LocalTenantDriver]]:
+    settings, registry, driver = opened_home(tmp_path / "home")
+    yield settings, registry, driver
+    registry.close()

@@ -1,42 +1,17 @@
-"""Runs an ASGI application on a real port in a thread of the test, and a real tenant plane. No tests here."""
+"""A real tenant plane on a real port, in a thread of the test. No tests here."""
 
 import contextlib
 import json
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import uvicorn
-
-from resources.settings import TenantPlaneSettings
+from resources.plane_settings import TenantPlaneSettings
 from tenant_plane.app import create_app
 from tenant_plane.database import create_engine, migrate
+from tests.support.served_app import served
 
 SERVICE_TOKEN = "service-token"
 SIGNING_KEY = "signing-key"
-
-
-@contextlib.contextmanager
-def served(app: Any) -> Iterator[str]:
-    """The URL of `app` while it serves."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="on"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
-        thread.start()
-        deadline_s = time.monotonic() + 20
-        while not server.started:
-            assert thread.is_alive()
-            assert time.monotonic() < deadline_s
-            time.sleep(0.01)
-        try:
-            yield f"http://127.0.0.1:{bound.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(20)
 
 
 def write_credentials(

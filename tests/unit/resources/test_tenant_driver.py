@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import socket
-import subprocess
-import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import cast
 
-import psutil
 import pytest
 from argon2 import PasswordHasher
 
-from resources.embedded.tenant_supervisor import (
-    BACKOFF_FIRST_S,
-    BACKOFF_MAX_S,
-    STEADY_AFTER_S,
-    next_backoff_s,
-)
 from resources.errors import ContractError, ServiceUnavailableError, TenantNotFoundError
-from resources.plane_files import PlaneFiles, is_running, planes_in
+from resources.plane_files import PlaneFiles, planes_in
+from resources.plane_settings import TenantPlaneSettings
 from resources.registry import Plan, Registry, TenantState, digest_of, key_id_of
-from resources.settings import APPLICATION_ROOT, Settings, TenantPlaneSettings, child_environment
+from resources.settings import Settings
 from resources.tenant_driver import LocalTenantDriver, plan_profile
-
-MARKER = "global-plane-secret-that-no-tenant-may-see"
+from tests.support.tenant_homes import opened_home, provisioning
 
 
 class RegistryThatDiesOnce(Registry):
@@ -47,64 +33,11 @@ class RegistryThatDiesOnce(Registry):
         return super().ensure_key(tenant_id, kind, key, actor)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return cast("int", probe.getsockname()[1])
-
-
-def _open(home: Path, kind: type[Registry] = Registry) -> tuple[Settings, Registry, LocalTenantDriver]:
-    settings = Settings(home=home, tenant_port_base=_free_port())
-    registry = kind(settings.registry_url)
-    registry.migrate()
-    return settings, registry, LocalTenantDriver(settings, registry, smoke_test_timeout_s=30)
-
-
-def _provisioning(registry: Registry, *tenant_ids: str) -> None:
-    for tenant_id in tenant_ids:
-        registry.request(tenant_id, "starter", "ann")
-        registry.transition(tenant_id, TenantState.PROVISIONING, actor="job")
-
-
-def _wait(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline_s, "not in time"
-        time.sleep(0.1)
-
-
-def _supervisor(settings: Settings) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "resources.embedded.tenant_supervisor"],
-        cwd=APPLICATION_ROOT,
-        env=child_environment(UNMOGROWP_HOME=str(settings.home), UNMOGROWP_S3_SECRET_ACCESS_KEY=MARKER),
-        stderr=subprocess.PIPE,
-    )
-
-
-def _plane_process(files: PlaneFiles) -> psutil.Process | None:
-    home = f"UNMOGROWP_TENANT_HOME={files.home}"
-    for process in psutil.process_iter():
-        try:
-            if home in (f"{name}={value}" for name, value in process.environ().items()):
-                return process
-        except psutil.Error:
-            continue
-    return None
-
-
-@pytest.fixture
-def opened(tmp_path: Path) -> Iterator[tuple[Settings, Registry, LocalTenantDriver]]:
-    settings, registry, driver = _open(tmp_path / "home")
-    yield settings, registry, driver
-    registry.close()
-
-
 def test_rendering_makes_private_files_that_agree_with_each_other_and_the_registry(
     opened: tuple[Settings, Registry, LocalTenantDriver],
 ) -> None:
     settings, registry, driver = opened
-    _provisioning(registry, "t123")
+    provisioning(registry, "t123")
     url = driver.render("t123")
     files = PlaneFiles(settings.tenants_dir, "t123")
     env, told = files.read_env(), json.loads(files.global_credentials.read_text())
@@ -128,7 +61,7 @@ def test_rendering_again_changes_nothing_even_when_files_were_lost(
     opened: tuple[Settings, Registry, LocalTenantDriver],
 ) -> None:
     settings, registry, driver = opened
-    _provisioning(registry, "t123")
+    provisioning(registry, "t123")
     driver.render("t123")
     files = PlaneFiles(settings.tenants_dir, "t123")
     paths = (files.env, files.global_credentials, files.description, files.initial_admin_password)
@@ -143,8 +76,8 @@ def test_rendering_again_changes_nothing_even_when_files_were_lost(
 
 
 def test_a_crash_before_the_registry_hears_of_a_key_leaves_no_key_that_nobody_holds(tmp_path: Path) -> None:
-    settings, registry, driver = _open(tmp_path / "home", RegistryThatDiesOnce)
-    _provisioning(registry, "t123")
+    settings, registry, driver = opened_home(tmp_path / "home", RegistryThatDiesOnce)
+    provisioning(registry, "t123")
     with pytest.raises(KeyboardInterrupt):
         driver.render("t123")
     files = PlaneFiles(settings.tenants_dir, "t123")
@@ -162,7 +95,7 @@ def test_rendering_replaces_a_revoked_key_and_keeps_the_others(
     opened: tuple[Settings, Registry, LocalTenantDriver],
 ) -> None:
     settings, registry, driver = opened
-    _provisioning(registry, "t123")
+    provisioning(registry, "t123")
     driver.render("t123")
     files = PlaneFiles(settings.tenants_dir, "t123")
     before = files.read_env()
@@ -178,7 +111,7 @@ def test_tenants_rendered_at_once_share_no_port_and_no_secret_and_keep_theirs(
 ) -> None:
     settings, registry, driver = opened
     tenants = [f"t{number}0" for number in range(6)]
-    _provisioning(registry, *tenants)
+    provisioning(registry, *tenants)
     with ThreadPoolExecutor(6) as pool:
         urls = list(pool.map(driver.render, tenants))
     assert len(set(urls)) == 6
@@ -189,8 +122,8 @@ def test_tenants_rendered_at_once_share_no_port_and_no_secret_and_keep_theirs(
 
 
 def test_a_port_that_something_else_listens_on_is_passed_over(tmp_path: Path) -> None:
-    settings, registry, driver = _open(tmp_path / "home")
-    _provisioning(registry, "t123")
+    settings, registry, driver = opened_home(tmp_path / "home")
+    provisioning(registry, "t123")
     with socket.socket() as other:
         other.bind(("127.0.0.1", settings.tenant_port_base))
         other.listen()
@@ -214,7 +147,7 @@ def test_a_plane_that_is_down_or_is_another_tenants_does_not_pass_the_smoke_test
 ) -> None:
     settings, registry, _ = opened
     driver = LocalTenantDriver(settings, registry, smoke_test_timeout_s=0.5)
-    _provisioning(registry, "t123")
+    provisioning(registry, "t123")
     driver.render("t123")
     with pytest.raises(ServiceUnavailableError, match=r"tenant t123: .* is the tenant supervisor running"):
         driver.smoke_test("t123")
@@ -237,7 +170,7 @@ def test_destroying_revokes_keys_and_removes_everything_and_does_so_again_after_
     opened: tuple[Settings, Registry, LocalTenantDriver],
 ) -> None:
     settings, registry, driver = opened
-    _provisioning(registry, "t123", "t200")
+    provisioning(registry, "t123", "t200")
     driver.render("t123")
     kept = driver.render("t200")
     files = PlaneFiles(settings.tenants_dir, "t123")
@@ -255,101 +188,13 @@ def test_migrating_a_plane_that_cannot_names_the_tenant_and_the_log(
     opened: tuple[Settings, Registry, LocalTenantDriver],
 ) -> None:
     settings, registry, driver = opened
-    _provisioning(registry, "t123")
+    provisioning(registry, "t123")
     with pytest.raises(ServiceUnavailableError, match="not rendered yet"):
         driver.migrate("t123")
     driver.render("t123")
     (PlaneFiles(settings.tenants_dir, "t123").home / "tenant.db").mkdir()
     with pytest.raises(ServiceUnavailableError, match=r"t123: migrating its database failed; .*plane\.log"):
         driver.migrate("t123")
-
-
-def test_the_backoff_doubles_to_its_limit_and_starts_anew_after_a_steady_run() -> None:
-    waits = [BACKOFF_FIRST_S]
-    for _ in range(8):
-        waits.append(next_backoff_s(waits[-1], 0.1))
-    assert waits[:4] == [1.0, 2.0, 4.0, 8.0]
-    assert waits[-1] == BACKOFF_MAX_S
-    assert next_backoff_s(BACKOFF_MAX_S, STEADY_AFTER_S) == BACKOFF_FIRST_S
-
-
-def test_the_supervisor_runs_restarts_and_ends_planes_and_tells_them_nothing(
-    opened: tuple[Settings, Registry, LocalTenantDriver],
-) -> None:
-    settings, registry, driver = opened
-    _provisioning(registry, "t123")
-    driver.render("t123")
-    driver.migrate("t123")
-    driver.start("t123")
-    files = PlaneFiles(settings.tenants_dir, "t123")
-    supervisor = _supervisor(settings)
-    try:
-        driver.smoke_test("t123")
-        first = _plane_process(files)
-        assert first is not None
-        environment = first.environ()
-        assert MARKER not in repr(environment)
-        assert {name for name in environment if not name.startswith("UNMOGROWP_TENANT_")} <= {
-            "PATH",
-            "HOME",
-            "LANG",
-            "PYTHONUNBUFFERED",
-            "LC_CTYPE",
-        }
-
-        second_supervisor = _supervisor(settings)
-        _, said = second_supervisor.communicate(timeout=30)
-        assert second_supervisor.returncode == 1
-        assert b"already serves" in said
-
-        first.kill()
-        first.wait(timeout=10)
-        driver.smoke_test("t123")
-        restarted = _plane_process(files)
-        assert restarted is not None
-        assert restarted.pid != first.pid
-
-        driver.stop("t123")
-        assert not restarted.is_running()
-        assert not is_running(files)
-        driver.stop("t123")
-
-        driver.start("t123")
-        driver.smoke_test("t123")
-        orphan = _plane_process(files)
-        assert orphan is not None
-        supervisor.kill()
-        orphan.wait(timeout=15)  # planes end with the supervisor, however it ends
-        assert not is_running(files)
-    finally:
-        supervisor.kill()
-        supervisor.communicate()
-
-
-def test_a_terminated_supervisor_ends_its_planes_and_a_removed_directory_ends_its_plane(
-    opened: tuple[Settings, Registry, LocalTenantDriver],
-) -> None:
-    settings, registry, driver = opened
-    _provisioning(registry, "t123", "t200")
-    for tenant_id in ("t123", "t200"):
-        driver.render(tenant_id)
-        driver.start(tenant_id)
-    supervisor = _supervisor(settings)
-    try:
-        for tenant_id in ("t123", "t200"):
-            driver.smoke_test(tenant_id)
-        gone, kept = (_plane_process(PlaneFiles(settings.tenants_dir, name)) for name in ("t123", "t200"))
-        assert gone is not None
-        assert kept is not None
-        driver.destroy("t123")
-        gone.wait(timeout=15)
-        assert kept.is_running()
-        os.kill(supervisor.pid, signal.SIGTERM)
-        assert supervisor.wait(timeout=20) == 0
-        _wait(lambda: not kept.is_running())
-    finally:
-        supervisor.kill()
-        supervisor.communicate()
 
 
 @pytest.mark.parametrize("plan", list(Plan))

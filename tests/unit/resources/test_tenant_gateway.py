@@ -20,7 +20,8 @@ from resources.errors import ContractError, MixedTenantsError, PermanentError, S
 from resources.settings import Settings
 from resources.tenant_gateway import TenantGateway, signature_header
 from tenant_plane.push import verified_signature
-from tests.unit.resources.served import SERVICE_TOKEN, SIGNING_KEY, served, served_plane, write_credentials
+from tests.support.served_app import served
+from tests.unit.resources.served import SERVICE_TOKEN, SIGNING_KEY, served_plane, write_credentials
 
 DAY = dt.date(2026, 11, 3)
 GENERATED = dt.datetime(2026, 11, 4, tzinfo=dt.UTC)

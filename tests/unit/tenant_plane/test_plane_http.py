@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from resources.settings import TenantPlaneSettings
+from resources.plane_settings import TenantPlaneSettings
 from tenant_plane.app import create_app
 from tests.unit.tenant_plane.plane_process import INGEST_TOKEN, ROOT, SERVICE_TOKEN, SIGNING_KEY, PlaneProcess
 

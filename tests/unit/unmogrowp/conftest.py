@@ -1,15 +1,19 @@
-"""Both clients behind one face, so that one suite runs over threads and over asyncio."""
+"""Both clients behind one face, so that one suite runs over threads and over asyncio; and a door for them."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import pytest
 
+from resources.settings import Settings
+from tests.support.door import RunningDoor
+from tests.support.sdk_events import FAST
 from unmogrowp.client import AsyncClient, Client
 
 MakeClient = Callable[..., Any]
@@ -74,3 +78,25 @@ class LoopClient:
 def make_client(request: pytest.FixtureRequest) -> MakeClient:
     made: MakeClient = request.param
     return made
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / "door")
+
+
+@pytest.fixture
+def door(settings: Settings) -> Iterator[RunningDoor]:
+    with RunningDoor(settings) as running:
+        yield running
+
+
+@pytest.fixture(params=["memory", "disk"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+    """Options of a client that waits in memory, or on disk."""
+    return FAST if request.param == "memory" else {**FAST, "buffer_dir": tmp_path / "buffer"}
+
+
+@pytest.fixture
+def on_disk(tmp_path: Path) -> dict[str, Any]:
+    return {**FAST, "buffer_dir": tmp_path / "buffer"}

@@ -18,17 +18,12 @@ from ingest_api.bodies import parsed, unpacked
 from resources.settings import Settings, child_environment
 from tests.support.door import TENANT, TOKEN, RunningDoor, click, logged
 from tests.support.scripted_door import Script, scripted_door
+from tests.support.sdk_events import FAST
 from tests.unit.tenant_plane.plane_process import free_port
 from unmogrowp.client import BufferLockedError, ProtocolError, RefusedBody, RefusedError
 
 ROOT = Path(__file__).resolve().parents[3]
-FAST = {"flush_interval_s": 0.02}
 KILLS = 20
-
-
-@pytest.fixture(params=["memory", "disk"])
-def where(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
-    return FAST if request.param == "memory" else {**FAST, "buffer_dir": tmp_path / "buffer"}
 
 
 def ids_in(lines: list[bytes]) -> list[str]:
