@@ -7,7 +7,16 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from control_plane import export_routes, ledger_routes, observability, problems, tenant_routes
+from control_plane import (
+    export_routes,
+    ledger_routes,
+    observability,
+    problems,
+    rule_routes,
+    skan_routes,
+    tenant_routes,
+    trace_routes,
+)
 from control_plane.context import ControlPlane
 from resources.errors import SettingsError
 from resources.object_store import open_object_store
@@ -41,6 +50,9 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
     app.include_router(tenant_routes.router)
     app.include_router(export_routes.router)
     app.include_router(ledger_routes.router)
+    app.include_router(rule_routes.router)
+    app.include_router(skan_routes.router)
+    app.include_router(trace_routes.router)
     return app
 
 
@@ -54,7 +66,7 @@ class ControlPlaneApp(FastAPI):
                 title=self.title,
                 version=self.version,
                 routes=self.routes,
-                description="Tenants, keys, audit, exports, ledgers. Errors are RFC 9457 problem documents.",
+                description="Tenants, keys, rules, audit, exports, ledgers. Errors are RFC 9457 problem documents.",
             )
             schema = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas = document.setdefault("components", {}).setdefault("schemas", {})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Depends, Header, Path, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from resources.clickhouse import ClickHouse
 from resources.errors import AuthenticationError, AuthorizationError
 from resources.object_store import ObjectStore
 from resources.registry import Registry, digest_of
@@ -31,6 +32,11 @@ class ControlPlane:
     registry: Registry
     exports: ObjectStore
     admin_token_digest: bytes
+
+    @cached_property
+    def clickhouse(self) -> ClickHouse:
+        """The marts; connected to when first asked for."""
+        return ClickHouse.from_settings(self.settings)
 
     @cached_property
     def lake(self) -> Lake:

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 from resources.registry import Plan, TenantState
 from resources.registry.records import CURRENCY_PATTERN, TENANT_ID_PATTERN
+
+
+def _written_out(value: Any) -> Any:
+    """Refuse numbers, which would be taken for seconds since 1970."""
+    if not isinstance(value, str) or not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
+        raise PydanticCustomError("date_format", "must be a date such as 2026-11-01")
+    return value
+
+
+WrittenDate = Annotated[dt.date, BeforeValidator(_written_out)]
 
 
 class Message(BaseModel):

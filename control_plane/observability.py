@@ -18,7 +18,7 @@ from control_plane.context import Plane, require_scraper
 from control_plane.problems import responses
 from resources.registry import Registry, TenantState
 
-BODY_MAX_BYTES = 64 * 1024  # the largest request of this API, with a 500-character reason, is under 1 KiB
+BODY_MAX_BYTES = 64 * 1024  # the largest request of this API, a rule set, is 40,000 bytes and its spaces
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, version 00
 
 router = APIRouter(tags=["operations"])

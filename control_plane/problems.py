@@ -19,9 +19,13 @@ from resources.errors import (
     AuthenticationError,
     AuthorizationError,
     ContractError,
+    ConversionSchemaError,
     RetryableError,
+    RulesChangedError,
+    RuleVersionNotFoundError,
     TenantNotFoundError,
     TenantStateError,
+    TraceNotFoundError,
     UnMoGrowPError,
 )
 
@@ -35,6 +39,9 @@ STATUS_OF_ERROR: Sequence[tuple[type[UnMoGrowPError], int, str]] = (
     (AuthenticationError, 401, "Not authenticated"),
     (AuthorizationError, 403, "Not allowed"),
     (TenantNotFoundError, 404, "No such tenant"),
+    (RuleVersionNotFoundError, 404, "No such version of the rules"),
+    (TraceNotFoundError, 404, "No such trace"),
+    (RulesChangedError, 409, "The rules have changed since"),
     (TenantStateError, 409, "The tenant's state does not allow this"),
     (ContractError, 422, "The request is not valid"),
     (RetryableError, 503, "Not now"),
@@ -95,8 +102,15 @@ def _of_domain_error(_request: Request, error: Exception) -> JSONResponse:
     for kind, status, title in STATUS_OF_ERROR:
         if isinstance(error, kind):
             headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": str(RETRY_AFTER_S)}}
-            return problem(status, title, str(error), headers=headers.get(status))
+            return problem(status, title, str(error), errors=_fields(error), headers=headers.get(status))
     return _of_surprise(_request, error)
+
+
+def _fields(error: Exception) -> list[FieldProblem]:
+    """The place inside the request that a domain error names."""
+    if isinstance(error, ConversionSchemaError):
+        return [FieldProblem(pointer=f"/document{error.pointer}", reason=str(error))]
+    return []
 
 
 def _of_validation_error(_request: Request, error: Exception) -> JSONResponse:

@@ -50,6 +50,7 @@ class ControlPlaneClient:
 def _detail(answer: httpx.Response) -> str:
     try:
         problem = answer.json()
-        return str(problem.get("detail") or problem.get("title"))
+        fields = [f"{one['pointer']} {one['reason']}" for one in problem.get("errors", ())]
+        return "; ".join([str(problem.get("detail") or problem.get("title")), *fields])
     except ValueError:
         return f"HTTP {answer.status_code}"

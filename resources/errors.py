@@ -29,6 +29,18 @@ class TenantStateError(PermanentError):
     """The tenant's state does not allow the requested transition."""
 
 
+class RuleVersionNotFoundError(PermanentError):
+    """The tenant's rules have no version of that number."""
+
+
+class RulesChangedError(PermanentError):
+    """Somebody else's version came between: look at it, then decide again."""
+
+
+class TraceNotFoundError(PermanentError):
+    """The tenant's marts hold no conversion of that id."""
+
+
 class MixedTenantsError(PermanentError):
     """A run or a call holds keys of more than one tenant."""
 
@@ -115,4 +127,8 @@ class MalformedSignatureError(PostbackSignatureError):
 
 
 class ConversionSchemaError(ContractError):
-    """A tenant's document of what conversion values stand for is not valid, or is of another app."""
+    """A tenant's document of what conversion values stand for is not valid, or is of another app; where (a pointer)."""
+
+    def __init__(self, message: str, pointer: str = "") -> None:
+        super().__init__(message)
+        self.pointer = pointer

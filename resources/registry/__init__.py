@@ -1,11 +1,11 @@
-"""The tenant registry: tenants, their states, keys and the audit trail, in SQLite or PostgreSQL.
+"""The tenant registry: tenants, their states, keys, rules and the audit trail, in SQLite or PostgreSQL.
 
 Its migrations live beside it (`migrations/`, see `docs/adr/0002-registry-lives-in-resources.md`).
 What is done *to* a tenant's plane is in `resources.tenant_driver`; HTTP is in `control_plane`.
 """
 
 from resources.registry.keys import KEY_KINDS, digest_of, key_id_of
-from resources.registry.records import AuditEntry, KeyRecord, Plan, Tenant
+from resources.registry.records import AuditEntry, KeyRecord, Plan, SkanSchemaVersion, Tenant
 from resources.registry.states import ALLOWED_TRANSITIONS, TenantState
 from resources.registry.store import Registry
 
@@ -16,6 +16,7 @@ __all__ = [
     "KeyRecord",
     "Plan",
     "Registry",
+    "SkanSchemaVersion",
     "Tenant",
     "TenantState",
     "digest_of",

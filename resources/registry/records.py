@@ -52,6 +52,21 @@ class KeyRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class SkanSchemaVersion:
+    """One version of what an app's SKAdNetwork conversion values stand for, in force from a day on."""
+
+    tenant_id: str
+    store_app_id: int
+    version: int
+    content_hash: str
+    document: Mapping[str, Any]
+    effective_from: dt.date
+    created_at: dt.datetime
+    created_by: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class AuditEntry:
     """Who did what to which tenant, why, and what changed. Entries are only ever added."""
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
+    Date,
     DateTime,
     Dialect,
     ForeignKey,
@@ -91,6 +93,37 @@ class KeyRow(Base):
     created_at: Mapped[dt.datetime] = mapped_column(UtcDateTime())
     created_by: Mapped[str] = mapped_column(String(200))
     revoked_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime())
+
+
+class RuleRow(Base):
+    """One row per version of a tenant's attribution rules. Triggers refuse UPDATE and DELETE here too."""
+
+    __tablename__ = "registry_rule_sets"
+
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("registry_tenants.tenant_id"), primary_key=True)
+    version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    content_hash: Mapped[str] = mapped_column(String(16))
+    rules: Mapped[dict[str, Any]] = mapped_column(JSON)
+    effective_from: Mapped[dt.date] = mapped_column(Date)
+    created_at: Mapped[dt.datetime] = mapped_column(UtcDateTime())
+    created_by: Mapped[str] = mapped_column(String(200))
+    reason: Mapped[str | None] = mapped_column(Text)
+
+
+class SkanSchemaRow(Base):
+    """One row per version of an app's conversion document. Triggers refuse UPDATE and DELETE here too."""
+
+    __tablename__ = "registry_skan_schemas"
+
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("registry_tenants.tenant_id"), primary_key=True)
+    store_app_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    content_hash: Mapped[str] = mapped_column(String(16))
+    document: Mapped[dict[str, Any]] = mapped_column(JSON)
+    effective_from: Mapped[dt.date] = mapped_column(Date)
+    created_at: Mapped[dt.datetime] = mapped_column(UtcDateTime())
+    created_by: Mapped[str] = mapped_column(String(200))
+    reason: Mapped[str | None] = mapped_column(Text)
 
 
 class AuditRow(Base):

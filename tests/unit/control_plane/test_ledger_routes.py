@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
-from fastapi import FastAPI
 
 from control_plane.app import ADMIN_TOKEN_FILE, create_app
 from resources.registry import Registry, TenantState
 from resources.settings import Settings
 from tests.support.door import OTHER_TENANT, TENANT, Landing, RunningDoor, click, founding_event
+from tests.support.served_app import served
 
 PERSONAL = "jane.doe@example.com"
 
@@ -56,22 +51,6 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
     with served(create_app(settings, registry)) as url, httpx.Client(base_url=url, timeout=30) as client:
         yield Plane(client, admin, *keys)
     registry.close()
-
-
-@contextlib.contextmanager
-def served(application: FastAPI) -> Iterator[str]:
-    """The application on a free port of the loopback."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(application, log_config=None))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        while not server.started:
-            assert thread.is_alive(), "the control plane did not start"
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
 
 
 def test_the_ledger_of_today_balances_and_says_what_is_not_yet_clean(plane: Plane) -> None:
