@@ -16,7 +16,7 @@ from cli.sending import door_client, progress_bar
 from resources.errors import ContractError, TenantNotFoundError, UnMoGrowPError
 from resources.registry import Registry, TenantState
 from resources.settings import Settings, load_settings
-from simulator.simulation import Simulation, TenantSimulation, simulate
+from simulator.simulation import Simulation, TenantSimulation, WorldName, simulate
 from unmogrowp.client import Batch, BatchAnswer, SendReport, batched
 
 DEFAULT_EVENTS = 60_000
@@ -29,6 +29,10 @@ def simulate_command(
     days: Annotated[int, typer.Option("--days", min=1, help="complete UTC days, the last is yesterday")] = 7,
     users: Annotated[int | None, typer.Option("--users", min=0, help="people per tenant who install")] = None,
     events: Annotated[int | None, typer.Option("--events", min=1, help="all deliveries together")] = None,
+    world: Annotated[
+        WorldName,
+        typer.Option("--world", help="plain: ids match every touch; full: NAT, fraud, returns, wrong clocks"),
+    ] = "plain",
     seed: Annotated[int, typer.Option("--seed", min=0, help="the same seed gives the same bytes")] = 7,
     out: Annotated[Path | None, typer.Option("--out", help="write events and truth here")] = None,
     send: Annotated[bool, typer.Option("--send", help="send through the door")] = False,
@@ -44,19 +48,25 @@ def simulate_command(
             check_window(settings, days)
         total = DEFAULT_EVENTS if users is None and events is None else events
         yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
-        world = simulate(
-            names, end_date=yesterday, days=days, seed=seed, events_total=total, users_per_tenant=users
+        simulation = simulate(
+            names,
+            end_date=yesterday,
+            days=days,
+            seed=seed,
+            events_total=total,
+            users_per_tenant=users,
+            world=world,
         )
         if out is not None:
-            world.write(out)
+            simulation.write(out)
             reports: dict[str, SendReport] = {}
         else:
             out = settings.home / "simulation"
-            world.write_truth(out)
-            reports = send_world(settings, world, show_progress=not as_json)
+            simulation.write_truth(out)
+            reports = send_world(settings, simulation, show_progress=not as_json)
     except (UnMoGrowPError, OSError) as error:
         fail(str(error))
-    payload = _payload(world, out, reports)
+    payload = _payload(simulation, out, reports)
     emit(payload, as_json, lambda console: _render(console, payload))
 
 

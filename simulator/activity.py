@@ -6,7 +6,7 @@ from install-day behaviour: the claim that a value model has to earn.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -31,6 +31,26 @@ class Activity:
     purchase_price: Ints
     uninstall_person: Ints
     uninstall_ms: Ints
+
+    def and_then(self, later: Activity) -> Activity:
+        """Both, one after the other."""
+        columns = {
+            field.name: np.concatenate([getattr(self, field.name), getattr(later, field.name)])
+            for field in fields(self)
+        }
+        return Activity(**columns)
+
+    def timed_by(self, skew_ms: Ints, window: Window) -> Activity:
+        """The same with times as each person's clock tells them, held inside the window."""
+        columns = {
+            f"{kind}_ms": np.clip(
+                getattr(self, f"{kind}_ms") + skew_ms[getattr(self, f"{kind}_person")],
+                window.start_ms,
+                window.end_ms - 1,
+            )
+            for kind in ("session", "event", "purchase", "uninstall")
+        }
+        return replace(self, **columns)
 
 
 def draw_activity(rng: Rng, people: Population, window: Window) -> Activity:

@@ -45,9 +45,9 @@ class EventColumns:
 def touch_events(rng: Rng, tenant_id: str, touches: Touches) -> list[EventColumns]:
     """Impressions and clicks."""
     impressions, clicks = touches.where(~touches.is_click), touches.where(touches.is_click)
-    impression_fields = _touch_fields(tenant_id, impressions)
+    impression_fields = touch_fields(tenant_id, impressions)
     impression_fields["adId"] = [f"ad-{event_id}" for event_id in impressions.event_id.tolist()]
-    click_fields = _touch_fields(tenant_id, clicks)
+    click_fields = touch_fields(tenant_id, clicks)
     click_fields["clickId"] = click_ids(clicks.event_id)
     click_fields["ip"] = draws.addresses(rng, len(clicks))
     return [
@@ -68,7 +68,7 @@ def install_events(
     def columns(mask: Bools, claim: Mapping[str, Sequence[object]]) -> EventColumns:
         some = people.where(mask)
         fields = {
-            **_person_fields(tenant_id, some),
+            **person_fields(tenant_id, some),
             "campaign": ["unknown"] * len(some),  # the app does not know: attribution decides
             "ip": draws.addresses(rng, len(some)),
             **claim,
@@ -85,15 +85,19 @@ def install_events(
     ]
 
 
-def activity_events(rng: Rng, tenant_id: str, people: Population, activity: Activity) -> list[EventColumns]:
-    """Sessions, named events, purchases and uninstalls of installed people."""
+def activity_events(
+    rng: Rng, tenant_id: str, people: Population, activity: Activity, os_version: Texts | None = None
+) -> list[EventColumns]:
+    """Sessions, named events, purchases and uninstalls of installed people, on their OS versions if given."""
     session_id = draws.uuids(rng, len(activity.session_ms))
     other_currency = draws.happens(rng, len(activity.purchase_ms), p.OTHER_CURRENCY_SHARE)
     prices = np.asarray(p.PRICES_MICROS)[activity.purchase_price]
     names = np.asarray(p.EVENT_NAMES)
 
     def columns(event_type: str, person: Ints, time_ms: Ints, **extra: Sequence[object]) -> EventColumns:
-        fields = {**_person_fields(tenant_id, people.where(person)), **extra}
+        fields = {**person_fields(tenant_id, people.where(person)), **extra}
+        if os_version is not None:
+            fields["osVersion"] = os_version[person].tolist()
         return EventColumns(event_type, draws.uuids(rng, len(time_ms)), time_ms, fields)
 
     return [
@@ -146,7 +150,8 @@ def _referrers(rng: Rng, people: Population, touch_id: Texts) -> list[object]:
     ]
 
 
-def _person_fields(tenant_id: str, people: Population) -> dict[str, Sequence[object]]:
+def person_fields(tenant_id: str, people: Population) -> dict[str, Sequence[object]]:
+    """What every event of an app says of its device and user."""
     return {
         "deviceId": people.device_id.tolist(),
         "appId": _app_ids(tenant_id, people.app),
@@ -157,13 +162,14 @@ def _person_fields(tenant_id: str, people: Population) -> dict[str, Sequence[obj
     }
 
 
-def _touch_fields(tenant_id: str, touches: Touches) -> dict[str, Sequence[object]]:
+def touch_fields(tenant_id: str, touches: Touches) -> dict[str, Sequence[object]]:
+    """What every touch says of its device and ad."""
     return {
         "deviceId": touches.device_id.tolist(),
         "appId": _app_ids(tenant_id, touches.app),
         "platform": np.where(touches.android, "android", "ios").tolist(),
         "country": _texts(p.COUNTRIES, touches.country),
-        "source": _texts(p.NETWORKS, touches.network),
+        "source": _texts(p.PUBLISHERS, touches.network),
         "medium": _texts(p.MEDIA, touches.network),
         "campaign": _texts(p.CAMPAIGNS, touches.campaign),
     }

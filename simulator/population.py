@@ -30,9 +30,11 @@ class Window:
 class Population:
     """One row per person and device; aligned arrays. `touch_ms` is the causing touch, 0 where organic.
 
+    `index` is the person's place in the whole population, which survives a selection.
     `value` is the latent worth that drives sessions, events and purchases from the first day on.
     """
 
+    index: Ints
     device_id: Texts
     user_id: Texts
     app: Ints
@@ -53,9 +55,12 @@ class Population:
         return replace(self, **{field.name: getattr(self, field.name)[mask] for field in fields(self)})
 
 
-def draw_population(rng: Rng, window: Window, count: int) -> Population:
-    """`count` people whose causing touch (organic: install) is in the window; installs may come after."""
-    cause = draws.choose(rng, count, p.CAUSE_SHARES)
+def draw_population(rng: Rng, window: Window, count: int, cause: Ints | None = None) -> Population:
+    """`count` people whose causing touch (organic: install) is in the window; installs may come after.
+
+    `cause`, where given, says what caused each install; else it is drawn.
+    """
+    cause = draws.choose(rng, count, p.CAUSE_SHARES) if cause is None else cause
     network = draws.choose(rng, count, p.NETWORK_SHARES)
     campaign = draws.choose(rng, count, p.CAMPAIGN_SHARES)
     first_ms = draws.time_in_days_ms(rng, count, window.start_ms, window.days)
@@ -63,6 +68,7 @@ def draw_population(rng: Rng, window: Window, count: int) -> Population:
     view_delay_ms = draws.view_to_install_ms(rng, count)
     delay_ms = np.select([cause == CLICK, cause == VIEW], [click_delay_ms, view_delay_ms], 0)
     return Population(
+        index=np.arange(count),
         device_id=draws.uuids(rng, count),
         user_id=draws.uuids(rng, count),
         app=draws.choose(rng, count, p.APP_SHARES),

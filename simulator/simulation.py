@@ -1,4 +1,4 @@
-"""`simulate`: the one door to the synthetic world. Composition, sizing, files; no drawing."""
+"""`simulate`: the one door to the synthetic worlds. Composition, sizing, files; no drawing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -14,14 +15,33 @@ import pyarrow.parquet as pq
 import zstandard
 
 from resources.errors import ContractError
-from simulator import delivery, draws, events, spend, touches, truth
+from simulator import delivery, spend, truth
 from simulator import parameters as p
-from simulator.activity import draw_activity
-from simulator.draws import Rng
-from simulator.population import ORGANIC, Window, draw_population
+from simulator.events import EventColumns
+from simulator.full_world import FullWorld
+from simulator.plain_world import PlainWorld
+from simulator.population import Window
 
 _PILOT_PEOPLE = 400  # enough to know events per person to 5 %; background touches take up the difference
 _PILOT, _WORLD = range(2)  # streams of randomness under one tenant's seed
+
+WorldName = Literal["plain", "full"]
+WORLDS: dict[WorldName, type[PlainWorld | FullWorld]] = {"plain": PlainWorld, "full": FullWorld}
+
+
+class World(Protocol):
+    """One tenant's facts, finished: its events by type, and the truth about them as tables."""
+
+    groups: list[EventColumns]
+
+    def __len__(self) -> int:
+        """Valid events."""
+
+    def finish(self, background: int) -> None:
+        """Adds `background` touches of people who never install, and what all touches cost."""
+
+    def truth(self) -> dict[str, pa.Table]:
+        """Tables of truth by name, `installs` among them."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +49,23 @@ class TenantSimulation:
     """One tenant's events in sending order (NDJSON lines without line ends) and the truth about them.
 
     `totals` counts deliveries: sent, unique_valid, duplicates, malformed, malformed:<kind>, late (of the
-    unique_valid). sent = unique_valid + duplicates + malformed.
+    unique_valid). sent = unique_valid + duplicates + malformed. `truth` holds the world's tables by name.
     """
 
     tenant_id: str
     deliveries: list[bytes]
     totals: dict[str, int]
-    installs: pa.Table
-    counts: pa.Table
+    truth: dict[str, pa.Table]
+
+    @property
+    def installs(self) -> pa.Table:
+        """What caused each install."""
+        return self.truth["installs"]
+
+    @property
+    def counts(self) -> pa.Table:
+        """Valid events, revenue and spend per day and type."""
+        return self.truth["counts"]
 
 
 @dataclass(frozen=True)
@@ -49,13 +78,11 @@ class Simulation:
     seed: int
 
     def truth_tables(self) -> dict[str, pa.Table]:
-        """The truth of all tenants: installs, counts, totals."""
+        """The truth of all tenants: installs, counts, totals; of the full world more."""
         totals = [truth.totals_table(tenant.tenant_id, tenant.totals) for tenant in self.tenants]
-        return {
-            "installs": pa.concat_tables([tenant.installs for tenant in self.tenants]),
-            "counts": pa.concat_tables([tenant.counts for tenant in self.tenants]),
-            "totals": pa.concat_tables(totals),
-        }
+        names = self.tenants[0].truth
+        tables = {name: pa.concat_tables([tenant.truth[name] for tenant in self.tenants]) for name in names}
+        return {**tables, "totals": pa.concat_tables(totals)}
 
     def write(self, out: Path) -> list[Path]:
         """Writes `events/<tenant>.ndjson.zst` and `truth/*.parquet` under `out`; returns the files."""
@@ -87,6 +114,7 @@ def simulate(
     seed: int,
     events_total: int | None = None,
     users_per_tenant: int | None = None,
+    world: WorldName = "plain",
 ) -> Simulation:
     """The same arguments give the same bytes; a tenant's world does not depend on the other tenants.
 
@@ -97,100 +125,91 @@ def simulate(
         seed: of every random draw.
         events_total: deliveries of all tenants together (malformed and duplicates included), or
         users_per_tenant: people per tenant whose causing touch lies in the days.
+        world: `plain` (ids match every touch, nobody cheats) or `full`.
 
     Raises:
         ContractError: the arguments contradict each other.
     """
+    _check(tenants, days, events_total, users_per_tenant)
+    window = window_of(end_date, days)
+    share, rest = divmod(events_total or 0, len(tenants))
+    worlds = []
+    for index, tenant in enumerate(tenants):
+        rng = _rng(tenant, seed, _WORLD)
+        if users_per_tenant is None:
+            one, copies = _world_of_size(
+                rng, tenant, window, seed=seed, deliveries=share + (index < rest), name=world
+            )
+        else:
+            one = _world_of_people(rng, tenant, window, users_per_tenant, world)
+            # shares are of all deliveries, of which the valid ones are what remains
+            total = round(len(one) / (1 - p.DUPLICATE_SHARE - p.MALFORMED_SHARE))
+            copies = delivery.deliveries_of(total)
+        worlds.append(_delivered(rng, tenant, window, one, copies))
+    return Simulation(tuple(worlds), end_date - dt.timedelta(days=days - 1), end_date, seed)
+
+
+def _check(tenants: Sequence[str], days: int, events_total: int | None, users: int | None) -> None:
     if days < 1 or len(set(tenants)) != len(tenants) or not tenants:
         raise ContractError("a simulation needs at least one day and tenant ids that differ")
-    if (events_total is None) == (users_per_tenant is None):
+    if (events_total is None) == (users is None):
         raise ContractError("a simulation takes either events_total or users_per_tenant, not both")
-    start_date = end_date - dt.timedelta(days=days - 1)
-    midnight = dt.datetime.combine(start_date, dt.time(), tzinfo=dt.UTC)
-    window = Window(int(midnight.timestamp()) * p.SECOND_MS, days)
-    share, rest = divmod(events_total or 0, len(tenants))
-    worlds = [
-        _simulate_tenant(tenant, window, seed, users_per_tenant, share + (index < rest))
-        for index, tenant in enumerate(tenants)
-    ]
-    return Simulation(tuple(worlds), start_date, end_date, seed)
 
 
-def _simulate_tenant(
-    tenant_id: str, window: Window, seed: int, users: int | None, events_wanted: int
+def draw_world(
+    tenant: str, *, end_date: dt.date, days: int, seed: int, users: int, world: WorldName
+) -> World:
+    """One tenant's facts as `simulate` with `users_per_tenant` has them, not rendered and not delivered."""
+    return _world_of_people(_rng(tenant, seed, _WORLD), tenant, window_of(end_date, days), users, world)
+
+
+def window_of(end_date: dt.date, days: int) -> Window:
+    """The complete UTC days up to `end_date`."""
+    midnight = dt.datetime.combine(end_date - dt.timedelta(days=days - 1), dt.time(), tzinfo=dt.UTC)
+    return Window(int(midnight.timestamp()) * p.SECOND_MS, days)
+
+
+def _rng(tenant: str, seed: int, stream: int) -> np.random.Generator:
+    return np.random.default_rng([seed, zlib.crc32(tenant.encode()), stream])
+
+
+def _world_of_people(
+    rng: np.random.Generator, tenant: str, window: Window, users: int, name: WorldName
+) -> World:
+    world = WORLDS[name](rng, tenant, window, users)
+    world.finish(int(len(world) * p.BACKGROUND_SHARE / (1 - p.BACKGROUND_SHARE)))
+    return world
+
+
+def _world_of_size(
+    rng: np.random.Generator, tenant: str, window: Window, *, seed: int, deliveries: int, name: WorldName
+) -> tuple[World, tuple[int, int]]:
+    """A world of so many deliveries, and how many of them are duplicates and malformed."""
+    duplicates, malformed = delivery.deliveries_of(deliveries)
+    valid = max(deliveries - duplicates - malformed, 0)
+    spend_rows = spend.spend_rows_per_day() * window.days
+    of_people = max(valid - spend_rows, 0) * (1 - p.BACKGROUND_SHARE)
+    pilot = WORLDS[name](_rng(tenant, seed, _PILOT), tenant, window, _PILOT_PEOPLE)
+    world = WORLDS[name](rng, tenant, window, int(of_people / (len(pilot) / _PILOT_PEOPLE)))
+    world.finish(max(valid - spend_rows - len(world), 0))
+    return world, (duplicates, malformed)
+
+
+def _delivered(
+    rng: np.random.Generator, tenant_id: str, window: Window, world: World, copies: tuple[int, int]
 ) -> TenantSimulation:
-    tenant_seed = [seed, zlib.crc32(tenant_id.encode())]
-    if users is None:
-        duplicates, malformed = delivery.deliveries_of(events_wanted)
-        valid = max(events_wanted - duplicates - malformed, 0)
-        spend_rows = spend.spend_rows_per_day() * window.days
-        of_people = max(valid - spend_rows, 0) * (1 - p.BACKGROUND_SHARE)
-        pilot = _World(np.random.default_rng([*tenant_seed, _PILOT]), tenant_id, window, _PILOT_PEOPLE)
-        users = int(of_people / (len(pilot) / _PILOT_PEOPLE))
-        world = _World(np.random.default_rng([*tenant_seed, _WORLD]), tenant_id, window, users)
-        world.finish(max(valid - spend_rows - len(world), 0))
-    else:
-        world = _World(np.random.default_rng([*tenant_seed, _WORLD]), tenant_id, window, users)
-        world.finish(int(len(world) * p.BACKGROUND_SHARE / (1 - p.BACKGROUND_SHARE)))
-        # shares are of all deliveries, of which the valid ones are what remains
-        total = round(len(world) / (1 - p.DUPLICATE_SHARE - p.MALFORMED_SHARE))
-        duplicates, malformed = delivery.deliveries_of(total)
-    return world.deliver(duplicates, malformed)
-
-
-class _World:
-    """One tenant's facts: first the people and all they do, then (`finish`) everyone else and the costs."""
-
-    def __init__(self, rng: Rng, tenant_id: str, window: Window, users: int) -> None:
-        self.rng, self.tenant_id, self.window = rng, tenant_id, window
-        everyone = draw_population(rng, window, users)
-        causing = touches.causing_touches(rng, everyone)
-        touch_id = np.full(len(everyone), "", dtype="U36")
-        touch_id[everyone.cause != ORGANIC] = causing.event_id
-        # touches of the last hours whose install falls after the last day stay touches without an install
-        installed = everyone.install_ms < window.end_ms
-        self.people, self.touch_id = everyone.where(installed), touch_id[installed]
-        self.install_id = draws.uuids(rng, len(self.people))
-        innocent = touches.innocent_touches(rng, everyone, window)
-        self.touches = touches.concatenate([causing, innocent])
-        activity = draw_activity(rng, self.people, window)
-        self.groups = [
-            *events.install_events(rng, tenant_id, self.people, self.install_id, self.touch_id),
-            *events.activity_events(rng, tenant_id, self.people, activity),
-        ]
-
-    def __len__(self) -> int:
-        """Valid events so far."""
-        return len(self.touches) + sum(len(group) for group in self.groups)
-
-    def finish(self, background: int) -> None:
-        """Adds `background` touches of people who never install, and what all touches cost."""
-        crowd = touches.background_touches(self.rng, self.window, background)
-        all_touches = touches.concatenate([self.touches, crowd])
-        costs = spend.draw_spend(self.rng, all_touches, self.window)
-        self.groups += events.touch_events(self.rng, self.tenant_id, all_touches)
-        self.groups.append(events.spend_events(self.rng, self.tenant_id, costs))
-        self.touches = all_touches.where(np.zeros(len(all_touches), dtype=np.bool_))  # now among the groups
-
-    def deliver(self, duplicates: int, malformed: int) -> TenantSimulation:
-        """The deliveries in sending order, and the truth."""
-        documents = [document for group in self.groups for document in group.documents(self.tenant_id)]
-        time_ms = np.concatenate([group.time_ms for group in self.groups])
-        sent = delivery.deliver(
-            self.rng, documents, time_ms, self.window, duplicates=duplicates, malformed=malformed
-        )
-        totals = {
-            "sent": len(sent.lines),
-            "unique_valid": len(documents),
-            "duplicates": sent.duplicates,
-            "malformed": sum(sent.malformed.values()),
-            **{f"malformed:{kind}": count for kind, count in sent.malformed.items()},
-            "late": sent.late,
-        }
-        return TenantSimulation(
-            self.tenant_id,
-            sent.lines,
-            totals,
-            truth.installs_table(self.tenant_id, self.people, self.install_id, self.touch_id),
-            truth.counts_table(self.tenant_id, self.groups),
-        )
+    """The deliveries in sending order, and the truth."""
+    documents = [document for group in world.groups for document in group.documents(tenant_id)]
+    time_ms = np.concatenate([group.time_ms for group in world.groups])
+    duplicates, malformed = copies
+    sent = delivery.deliver(rng, documents, time_ms, window, duplicates=duplicates, malformed=malformed)
+    totals = {
+        "sent": len(sent.lines),
+        "unique_valid": len(documents),
+        "duplicates": sent.duplicates,
+        "malformed": sum(sent.malformed.values()),
+        **{f"malformed:{kind}": count for kind, count in sent.malformed.items()},
+        "late": sent.late,
+    }
+    tables = {**world.truth(), "counts": truth.counts_table(tenant_id, world.groups)}
+    return TenantSimulation(tenant_id, sent.lines, totals, tables)

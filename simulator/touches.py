@@ -19,13 +19,15 @@ from simulator.population import CLICK, ORGANIC, Population, Window
 
 CLICK_WINDOW_MS = 7 * p.DAY_MS
 VIEW_WINDOW_MS = p.DAY_MS
+STRANGER = -1  # `Touches.person` of somebody who never installs
 
 
 @dataclass(frozen=True)
 class Touches:
-    """One row per impression or click; aligned arrays."""
+    """One row per impression or click; aligned arrays. `person` is whom it was shown to, -1 a stranger."""
 
     event_id: Texts
+    person: Ints
     is_click: Bools
     time_ms: Ints
     device_id: Texts
@@ -38,8 +40,8 @@ class Touches:
     def __len__(self) -> int:
         return len(self.time_ms)
 
-    def where(self, mask: Bools) -> Touches:
-        """The touches that a mask selects."""
+    def where(self, mask: Bools | Ints) -> Touches:
+        """The touches that a mask or an index array selects."""
         return Touches(**{field.name: getattr(self, field.name)[mask] for field in fields(self)})
 
 
@@ -62,7 +64,7 @@ def causing_touches(rng: Rng, people: Population) -> Touches:
     is_click = paid.cause == CLICK
     in_browser = is_click & paid.android & draws.happens(rng, len(paid), p.BROWSER_CLICK_SHARE)
     device_id = np.where(in_browser, draws.uuids(rng, len(paid)), paid.device_id)
-    return _touches(rng, paid, is_click, paid.touch_ms, network=paid.network, device_id=device_id)
+    return touches_of(rng, paid, is_click, paid.touch_ms, network=paid.network, device_id=device_id)
 
 
 def innocent_touches(rng: Rng, people: Population, window: Window) -> Touches:
@@ -83,6 +85,7 @@ def background_touches(rng: Rng, window: Window, count: int) -> Touches:
     devices = draws.uuids(rng, count // p.TOUCHES_PER_BACKGROUND_DEVICE + 1)
     return Touches(
         event_id=draws.uuids(rng, count),
+        person=np.full(count, STRANGER, dtype=np.int64),
         is_click=draws.happens(rng, count, p.BACKGROUND_CLICK_SHARE),
         time_ms=draws.time_in_days_ms(rng, count, window.start_ms, window.days),
         device_id=devices[rng.integers(0, len(devices), size=count)],
@@ -104,7 +107,7 @@ def _assists(rng: Rng, people: Population) -> list[Touches]:
         lead_ms = p.ASSIST_LEAD_MIN_MS + rng.exponential(p.ASSIST_LEAD_MEAN_MS, size=len(assisted))
         is_click = draws.happens(rng, len(assisted), p.ASSIST_CLICK_SHARE) & (assisted.cause == CLICK)
         times_ms = assisted.touch_ms - lead_ms.astype(np.int64)
-        parts.append(_touches(rng, assisted, is_click, times_ms, network=_another_network(rng, assisted)))
+        parts.append(touches_of(rng, assisted, is_click, times_ms, network=_another_network(rng, assisted)))
     return parts
 
 
@@ -114,7 +117,7 @@ def _views_after_the_click(rng: Rng, people: Population) -> Touches:
     )
     times_ms = rng.integers(clicked.touch_ms + 1, clicked.install_ms)
     is_click = np.zeros(len(clicked), dtype=np.bool_)
-    return _touches(rng, clicked, is_click, times_ms, network=_another_network(rng, clicked))
+    return touches_of(rng, clicked, is_click, times_ms, network=_another_network(rng, clicked))
 
 
 def _touches_after_install(rng: Rng, people: Population) -> Touches:
@@ -122,7 +125,7 @@ def _touches_after_install(rng: Rng, people: Population) -> Touches:
     delay_ms = rng.integers(p.MINUTE_MS, 3 * p.DAY_MS, size=len(retargeted))
     is_click = draws.happens(rng, len(retargeted), p.ASSIST_CLICK_SHARE)
     network = _another_network(rng, retargeted)
-    return _touches(rng, retargeted, is_click, retargeted.install_ms + delay_ms, network=network)
+    return touches_of(rng, retargeted, is_click, retargeted.install_ms + delay_ms, network=network)
 
 
 def _stale_touches(rng: Rng, people: Population) -> list[Touches]:
@@ -137,7 +140,7 @@ def _stale_touches(rng: Rng, people: Population) -> list[Touches]:
         age_ms = window_ms + rng.integers(p.HOUR_MS, span_ms, size=len(some))
         kinds = np.full(len(some), is_click, dtype=np.bool_)
         network = _another_network(rng, some)
-        parts.append(_touches(rng, some, kinds, some.install_ms - age_ms, network=network))
+        parts.append(touches_of(rng, some, kinds, some.install_ms - age_ms, network=network))
     return parts
 
 
@@ -146,7 +149,7 @@ def _other_app_clicks(rng: Rng, people: Population) -> Touches:
     times_ms = some.install_ms - rng.integers(p.MINUTE_MS, p.DAY_MS, size=len(some))
     is_click = np.ones(len(some), dtype=np.bool_)
     network = _another_network(rng, some)
-    return _touches(rng, some, is_click, times_ms, network=network, app=(some.app + 1) % len(p.APPS))
+    return touches_of(rng, some, is_click, times_ms, network=network, app=(some.app + 1) % len(p.APPS))
 
 
 def _another_network(rng: Rng, people: Population) -> Ints:
@@ -154,7 +157,7 @@ def _another_network(rng: Rng, people: Population) -> Ints:
     return (people.network + steps) % len(p.NETWORKS)
 
 
-def _touches(
+def touches_of(
     rng: Rng,
     people: Population,
     is_click: Bools,
@@ -164,8 +167,10 @@ def _touches(
     device_id: Texts | None = None,
     app: Ints | None = None,
 ) -> Touches:
+    """One touch of each of these people."""
     return Touches(
         event_id=draws.uuids(rng, len(people)),
+        person=people.index,
         is_click=is_click,
         time_ms=time_ms,
         device_id=people.device_id if device_id is None else device_id,

@@ -44,8 +44,11 @@ TOTALS = pa.schema(_TOTALS)
 
 def installs_table(tenant_id: str, people: Population, install_id: Texts, touch_id: Texts) -> pa.Table:
     """One row per install, by time."""
-    order = np.argsort(people.install_ms, kind="stable")
-    people, install_id, touch_id = people.where(order), install_id[order], touch_id[order]
+    return installs_as_told(tenant_id, people, install_id, touch_id).sort_by("install_time")
+
+
+def installs_as_told(tenant_id: str, people: Population, install_id: Texts, touch_id: Texts) -> pa.Table:
+    """One row per install, in the order of the people."""
     organic = people.cause == ORGANIC
     columns: dict[str, Any] = {
         "tenant_id": [tenant_id] * len(people),
@@ -54,7 +57,7 @@ def installs_table(tenant_id: str, people: Population, install_id: Texts, touch_
         "device_id": people.device_id.tolist(),
         "true_match": np.asarray(["organic", "view", "click"])[people.cause].tolist(),
         "true_touch_id": pa.array(touch_id.tolist(), mask=organic),
-        "source": np.where(organic, "organic", np.asarray(p.NETWORKS)[people.network]).tolist(),
+        "source": np.where(organic, "organic", np.asarray(p.PUBLISHERS)[people.network]).tolist(),
         "campaign": np.where(organic, "", np.asarray(p.CAMPAIGNS)[people.campaign]).tolist(),
         "install_time": pa.array(people.install_ms, pa.timestamp("ms", tz="UTC")),
     }

@@ -37,6 +37,19 @@ def test_files_hold_as_many_events_and_installs_as_the_report_says(run: Any, tmp
         assert one["door"] is None
 
 
+def test_the_full_world_is_written_with_the_truth_about_fraud_and_returns(run: Any, tmp_path: Path) -> None:
+    out = tmp_path / "world"
+    chosen = ("--tenants", "1", "--days", "9", "--users", "150", "--seed", "1", "--world", "full")
+    result = run(*chosen, "--out", str(out), "--json")
+    assert result.exit_code == 0, result.output
+    [one] = json.loads(result.stdout)["tenants"]
+    tables = {path.stem: pq.read_table(path) for path in (out / "truth").glob("*.parquet")}
+    assert set(tables) == {"installs", "conversions", "touches", "publishers", "counts", "totals"}
+    assert tables["installs"].num_rows == one["installs"] > 100
+    assert {"match_kind", "fraud_kind", "is_reinstall"} <= set(tables["installs"].column_names)
+    assert run(*chosen[:-1], "round", "--out", str(out)).exit_code == 2
+
+
 def test_sent_worlds_arrive_in_their_order_and_malformed_events_are_quarantined(run: Any, door: Any) -> None:
     for tenant_id in ("t_sim_a", "t_sim_b"):
         door.add_tenant(tenant_id)
