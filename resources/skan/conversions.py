@@ -95,7 +95,14 @@ class ConversionSchema:
     app_id: int
     currency: str
     content_hash: str
+    event_app_id: str  # what the app's other events call it
     _windows: Mapping[int, WindowValues]
+    _networks: Mapping[str, str]
+
+    @classmethod
+    def unknown(cls, app_id: int) -> ConversionSchema:
+        """What stands in for an app without a document: nothing is mapped, and its hash is empty."""
+        return cls(app_id, "", "", str(app_id), {}, {})
 
     @classmethod
     def of(cls, document: Any) -> ConversionSchema:
@@ -104,26 +111,33 @@ class ConversionSchema:
         Raises:
             ConversionSchemaError: it breaks its JSON Schema, or contradicts itself.
         """
+        _canonical(document)
         error = next(iter(_validator().iter_errors(document)), None)
         if error is not None:
-            where = "".join(f"/{part}" for part in error.instance_path) or "the document"
-            raise ConversionSchemaError(f"{where} is not valid: {error.message}")
+            pointer = "".join(f"/{_escaped(part)}" for part in error.instance_path)
+            raise ConversionSchemaError(f"{pointer or 'the document'} is not valid: {error.message}", pointer)
         document = _with_integers(document)
         windows: dict[int, WindowValues] = {}
         for number, window in enumerate(document["windows"]):
             index = window["sequenceIndex"]
             if index in windows:
+                pointer = f"/windows/{number}/sequenceIndex"
                 raise ConversionSchemaError(
-                    f"/windows/{number}/sequenceIndex {index} is there already: keep one window of each"
+                    f"{pointer} {index} is there already: keep one window of each", pointer
                 )
             windows[index] = _window_values(window, f"/windows/{number}")
-        canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        digest = hashlib.sha256(canonical.encode()).hexdigest()[:16]
-        return cls(document["appId"], document["currency"], digest, windows)
+        digest = hashlib.sha256(_canonical(document)).hexdigest()[:16]
+        event_app_id = document.get("eventAppId", str(document["appId"]))
+        networks = document.get("networks", {})
+        return cls(document["appId"], document["currency"], digest, event_app_id, windows, networks)
 
     def values(self, sequence_index: int) -> WindowValues:
         """What the values of a window stand for; nothing where the document has no such window."""
         return self._windows.get(sequence_index, WindowValues())
+
+    def source_of(self, ad_network_id: str) -> str:
+        """What the tenant's other events call a network."""
+        return self._networks.get(ad_network_id, ad_network_id)
 
 
 def mapped(postback: Postback, schema: ConversionSchema) -> Conversion:
@@ -158,6 +172,25 @@ def _meaning(postback: Postback, values: WindowValues) -> tuple[Basis, Meaning]:
     return (Basis.UNMAPPED, Meaning()) if found is None else (basis, found)
 
 
+def _canonical(document: Any) -> bytes:
+    """The document as bytes that differ only where it does.
+
+    Raises:
+        ConversionSchemaError: it holds what JSON cannot say, or is nested without end.
+    """
+    try:
+        text = json.dumps(
+            document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        )
+        return text.encode()
+    except (ValueError, TypeError, RecursionError):  # NaN, half a character, …
+        raise ConversionSchemaError("the document is no JSON: write it again, as UTF-8") from None
+
+
+def _escaped(part: str | int) -> str:
+    return str(part).replace("~", "~0").replace("/", "~1")
+
+
 def _with_integers(value: Any) -> Any:
     """JSON's numbers without a fraction as integers: JSON Schema calls 1.0 one, Python a float."""
     if isinstance(value, dict):
@@ -170,7 +203,9 @@ def _with_integers(value: Any) -> Any:
 def _window_values(window: Mapping[str, Any], pointer: str) -> WindowValues:
     ranges = window.get("fine", [])
     if ranges and window["sequenceIndex"] > 0:
-        raise ConversionSchemaError(f"{pointer}/fine: Apple sends fine values in the first window alone")
+        raise ConversionSchemaError(
+            f"{pointer}/fine: Apple sends fine values in the first window alone", f"{pointer}/fine"
+        )
     fine = {
         value: meaning
         for first, last, meaning in _ranges(ranges, f"{pointer}/fine")
@@ -184,7 +219,8 @@ def _window_values(window: Mapping[str, Any], pointer: str) -> WindowValues:
     for kind, known in (("fine", fine), ("coarse", coarse)):
         if kind in lock and lock[kind] not in known:
             raise ConversionSchemaError(
-                f"{pointer}/lock/{kind} is {lock[kind]}, which has no meaning here: add it to {pointer}/{kind}"
+                f"{pointer}/lock/{kind} is {lock[kind]}, which has no meaning here: add it to {pointer}/{kind}",
+                f"{pointer}/lock/{kind}",
             )
     return WindowValues(fine, coarse, (lock.get("fine"), lock.get("coarse")))
 
@@ -193,14 +229,16 @@ def _ranges(ranges: list[Mapping[str, Any]], pointer: str) -> Iterator[tuple[int
     for number, item in enumerate(ranges):
         if item["from"] > item["to"]:
             raise ConversionSchemaError(
-                f"{pointer}/{number} goes from {item['from']} down to {item['to']}: swap its ends"
+                f"{pointer}/{number} goes from {item['from']} down to {item['to']}: swap its ends",
+                f"{pointer}/{number}",
             )
     in_order = sorted(enumerate(ranges), key=lambda numbered: numbered[1]["from"])
     for (number, item), (other, following) in pairwise(in_order):
         if following["from"] <= item["to"]:
             raise ConversionSchemaError(
                 f"{pointer}/{number} and {pointer}/{other} both hold the value {following['from']}: "
-                "give each value one meaning"
+                "give each value one meaning",
+                f"{pointer}/{other}",
             )
     for number, item in enumerate(ranges):
         yield item["from"], item["to"], _meaning_of(item, f"{pointer}/{number}")
@@ -214,11 +252,12 @@ def _meaning_of(item: Mapping[str, Any], pointer: str) -> Meaning:
     low, high = given["low"], given["high"]
     expected = given.get("expected", (low + high) // 2)
     if not low <= expected <= high:
-        raise ConversionSchemaError(f"{pointer}/revenueMicros must have low ≤ expected ≤ high")
+        where = f"{pointer}/revenueMicros"
+        raise ConversionSchemaError(f"{where} must have low ≤ expected ≤ high", where)
     return Meaning(events, Revenue(low, high, expected))
 
 
 @cache
 def _validator() -> jsonschema_rs.Draft202012Validator:
     text = (SCHEMAS_ROOT / "skan" / "conversions.json").read_text()
-    return jsonschema_rs.Draft202012Validator(json.loads(text))
+    return jsonschema_rs.Draft202012Validator(json.loads(text), mask="the value")
