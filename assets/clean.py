@@ -14,13 +14,15 @@ from dagster import ResourceParam
 
 from assets.event_columns import typed_query
 from assets.partitions import TENANT_DAY, RunSlices, run_slices
-from assets.reopening import reopened_dates
+from assets.reopening import Influence, reopened_dates
 from resources.errors import ContractError
 from resources.lake import RAW_SNAPSHOT_KEY, REOPENED_KEY, Lake, current_snapshot_id, slices_json
 from resources.lake_filters import all_of, is_in, received_between
+from resources.registry import Registry
 from resources.settings import Settings
 from schemas import event_versions
 
+DEFAULT_INFLUENCE = Influence.of(())
 ID_COLUMNS = ("event_id", "event_date", "land_seq")
 
 
@@ -41,13 +43,20 @@ class CleanSlices:
     description="One row per event id and tenant, typed (Iceberg clean.events), replaced slice by slice.",
 )
 def clean_events(
-    context: dg.AssetExecutionContext, lake: ResourceParam[Lake], settings: ResourceParam[Settings]
+    context: dg.AssetExecutionContext,
+    lake: ResourceParam[Lake],
+    registry: ResourceParam[Registry],
+    settings: ResourceParam[Settings],
 ) -> dg.MaterializeResult[None]:
     """Rows per type, duplicates left out, and the later dates whose conversions this change reopens."""
-    return rebuild(lake, run_slices(context), settings.late_days, context.run.run_id)
+    slices = run_slices(context)
+    influence = Influence.of(version.rules for version in registry.rule_versions(slices.tenant_id))
+    return rebuild(lake, slices, settings.late_days, context.run.run_id, influence)
 
 
-def rebuild(lake: Lake, slices: RunSlices, late_days: int, run_id: str) -> dg.MaterializeResult[None]:
+def rebuild(
+    lake: Lake, slices: RunSlices, late_days: int, run_id: str, influence: Influence = DEFAULT_INFLUENCE
+) -> dg.MaterializeResult[None]:
     """Make the slices again from one snapshot of raw.events.
 
     The commit's summary says which snapshot that was (the ledger check counts the same one) and which later
@@ -60,7 +69,7 @@ def rebuild(lake: Lake, slices: RunSlices, late_days: int, run_id: str) -> dg.Ma
     before = lake.read_slices("clean.events", slices.tenant_id, slices.dates)
     raw, ids = read_raw(lake, slices.tenant_id, slices.dates, late_days, raw_snapshot)
     clean = clean_slices(raw, ids, slices.dates)
-    reopened = reopened_dates(lake, slices, before, clean.events)
+    reopened = reopened_dates(lake, slices, before, clean.events, influence)
     summary = {
         RAW_SNAPSHOT_KEY: str(raw_snapshot or ""),
         REOPENED_KEY: slices_json({slices.tenant_id: reopened}),

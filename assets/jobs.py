@@ -2,7 +2,30 @@
 
 import dagster as dg
 
-MART_ASSETS = ("installs", "campaign_daily", "kpi_daily")
+MART_ASSETS = (
+    "skan_postbacks",
+    "installs",
+    "campaign_daily",
+    "kpi_daily",
+    "cohorts",
+    "cohort_curves",
+    "funnel_daily",
+    "skan_daily",
+    "skan_events_daily",
+    "ssot_daily",
+    "device_days",
+    "credited_conversions",
+    "attribution_credits",
+    "journey_paths",
+    "channel_credits",
+    "attributed_purchases",
+    "fraud_daily",
+    "install_events",
+    "returning_sessions",
+    "install_flags",
+    "reengagements",
+    "touch_decisions",
+)
 SCORING_ASSETS = ("ltv_scores", "tenant_exports")
 
 SLICE_JOB = dg.define_asset_job(

@@ -8,6 +8,9 @@
         select * from {{ relation }}
         where tenant_id = '{{ var("tenant_id") }}'
             and event_date between '{{ var("start_date") }}' and '{{ var("end_date") }}'
+            {%- if relation.identifier.endswith('_versions') %}
+            and ruleset_hash = '{{ var("ruleset_hash") }}'
+            {%- endif %}
     ) slice
   {%- endset -%}
   {{ return(filtered) }}

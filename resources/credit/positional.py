@@ -43,7 +43,8 @@ def position_weights(paths: GroupedPaths) -> FloatArray:
     lengths = np.repeat(paths.lengths, paths.lengths)
     is_end = (paths.touch_positions == 0) | (_from_end(paths) == 0)
     middle = (1 - 2 * U_END) / np.maximum(lengths - 2, 1)
-    return np.select([lengths <= 2, is_end], [1.0 / lengths, np.full(len(lengths), U_END)], middle)  # noqa: PLR2004
+    is_short = lengths <= 2  # noqa: PLR2004 - one touch or two: nothing lies between the ends
+    return np.select([is_short, is_end], [1.0 / lengths, np.full(len(lengths), U_END)], middle)
 
 
 def w_weights(paths: GroupedPaths) -> FloatArray:

@@ -116,7 +116,11 @@ class Platform:
         frame = pl.DataFrame(
             clickhouse.query_arrow(f"SELECT * FROM marts.{name} WHERE tenant_id = '{tenant_id}'")
         )
-        return frame.sort([column for column in frame.columns if frame.schema[column] != pl.List(pl.String)])
+        as_text = {
+            column: pl.col(column).list.join("\0") if kind == pl.List(pl.String) else pl.col(column)
+            for column, kind in frame.schema.items()
+        }
+        return frame.sort(list(as_text.values()))
 
     def marts(self, tenant_id: str) -> dict[str, pl.DataFrame]:
         """All marts of a tenant."""

@@ -17,10 +17,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from assets.jobs import MART_ASSETS
 from assets.marts import dbt_vars
 from assets.partitions import RunSlices
-from assets.rulesets import DEFAULT_RULES
+from resources.clickhouse import ClickHouse
 from resources.dbt_files import DBT_PROJECT_DIR, dbt_dir
+from resources.rules import DEFAULT_RULES
 
 DAY = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=4)
 NEXT = DAY + dt.timedelta(days=1)
@@ -71,7 +73,7 @@ def test_installs_go_to_the_latest_click_and_revenue_follows_for_life(world: Any
     assert installs["d1"]["ctit_ms"] == 3_600_000
     assert len(installs["d1"]["assists"]) == 1
     assert (installs["d2"]["match_type"], installs["d2"]["touch_time"]) == ("organic", None)
-    campaigns = marts["campaign_daily"]
+    campaigns = marts["campaign_daily"].filter(pl.col("model") == "last_touch")
     assert campaigns.filter(pl.col("source") == "net_b")["revenue_micros"].sum() == 12_000_001
     assert campaigns.filter(pl.col("source") == "net_c")["spend_micros"].to_list() == [40]
     kpi = marts["kpi_daily"].sort("event_date")
@@ -86,6 +88,25 @@ def test_materialising_twice_and_one_date_at_a_time_gives_the_same_rows(platform
     assert_same(marts, platform.marts(tenant))
 
 
+def test_a_mart_that_an_older_release_made_gains_the_columns_it_lacks(platform: Any, world: Any) -> None:
+    tenant, marts = world
+    clickhouse = ClickHouse.from_settings(platform.settings)
+    for column in ("clicks", "credited_installs"):
+        clickhouse.command(f"ALTER TABLE marts.campaign_daily DROP COLUMN {column}")
+    clickhouse.close()
+    assert platform.materialize(tenant, DAY, DAY, "campaign_daily").success
+    restored = platform.mart("campaign_daily", tenant)
+    assert restored.columns == marts["campaign_daily"].columns
+    assert_frame_equal(of_day(restored, DAY), of_day(marts["campaign_daily"], DAY))
+    assert restored.height == marts["campaign_daily"].height
+    assert platform.materialize(tenant, NEXT, NEXT, "campaign_daily").success
+    assert_frame_equal(platform.mart("campaign_daily", tenant), marts["campaign_daily"])
+
+
+def of_day(mart: pl.DataFrame, day: dt.date) -> pl.DataFrame:
+    return mart.filter(pl.col("event_date") == day)
+
+
 def test_an_emptied_slice_empties_and_its_neighbour_stays(platform: Any, make_event: Any) -> None:
     tenant = platform.activate("mt_emptied")
     platform.land(*small_world(make_event, tenant))
@@ -93,11 +114,11 @@ def test_an_emptied_slice_empties_and_its_neighbour_stays(platform: Any, make_ev
     before = platform.mart("installs", tenant)
     none = platform.lake.read_slices("clean.events", tenant, [DAY]).clear()
     platform.lake.replace_slice("clean.events", none, tenant_id=tenant, date=DAY, run_id="test")
-    assert platform.materialize(tenant, DAY, DAY, "installs", "campaign_daily", "kpi_daily").success
+    assert platform.materialize(tenant, DAY, DAY, *MART_ASSETS).success
     assert_frame_equal(platform.mart("installs", tenant), before.filter(pl.col("event_date") == NEXT))
     assert platform.mart("kpi_daily", tenant)["event_date"].to_list() == [NEXT]
     platform.lake.replace_slice("clean.events", none, tenant_id=tenant, date=NEXT, run_id="test")
-    assert platform.materialize(tenant, DAY, NEXT, "installs", "campaign_daily", "kpi_daily").success
+    assert platform.materialize(tenant, DAY, NEXT, *MART_ASSETS).success
     assert all(mart.is_empty() for mart in platform.marts(tenant).values())
 
 

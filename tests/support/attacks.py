@@ -177,6 +177,7 @@ def paths(operation: Operation, victim: Tenant) -> Iterator[tuple[str, bool]]:
     """The operation's path with good values, and with one that names the victim or climbs out."""
     names = [name for where, name in operation.parameters if where == "path"]
     good = {"mart": "installs", "date": DATE.isoformat(), "key_id": "0" * 16, "version": "1"}
+    good["conversion_id"] = victim.conversion_id
     plain = {name: good.get(name, victim.tenant_id) for name in names}
     yield operation.path.format(**plain), False
     for name in names:

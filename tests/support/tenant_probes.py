@@ -97,7 +97,13 @@ def stored(world: World, tenant: Tenant) -> tuple[object, ...]:
 
 def own_answer(client: httpx.Client, operation: Operation, tenant: Tenant, name: str) -> httpx.Response:
     """What the tenant gets for itself with one of its secrets."""
-    path = operation.path.format(mart="installs", date=DATE, tenant_id=tenant.tenant_id, version=1)
+    path = operation.path.format(
+        mart="installs",
+        date=DATE,
+        tenant_id=tenant.tenant_id,
+        version=1,
+        conversion_id=tenant.conversion_id,
+    )
     body, content = body_of(operation, path, tenant, tenant.tenant_id)
     return client.request(operation.method, path, content=body, headers=dict(content) | bearer(tenant, name))
 

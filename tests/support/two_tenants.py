@@ -18,6 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx
+import polars as pl
 import pyarrow as pa
 
 from assets.export_contract import MARTS, SCORES_DATASET
@@ -37,22 +38,18 @@ from resources.tenant_driver import LocalTenantDriver
 from resources.tenant_gateway import TenantGateway
 from tenant_plane.database import create_engine
 from tenant_plane.sessions import mint_app_key
+from tests.support.marked_exports import DATE, marked_table, published
+from tests.support.marked_models import SCORES, register_models
+from tests.support.trace_world import events_frame, marts_of, put
+from tests.support.trace_world import served as clickhouse_served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-from tests.support.marked_exports import DATE, marked_table, published
-from tests.support.marked_models import SCORES, register_models
 
 NUMBERS = {"alpha": 711_171_001, "beta": 722_272_002}
-
-
 GLOBAL_SECRET = "GLOBAL_SECRET_f3a9c1"  # in the environment of every process of the global plane
-
-
 NAMESAKE = "alphabet"  # its folder begins with another tenant's name
-
-
 START_TIMEOUT_S = 90.0
 
 
@@ -85,6 +82,11 @@ class Tenant:
     def event_id(self) -> str:
         """A new event id that bears its mark."""
         return f"{uuid.uuid4().hex[:8]}-0000-4000-8000-{self.number:012d}"
+
+    @property
+    def conversion_id(self) -> str:
+        """The event id of its one install; of the platform's choosing, so it bears no mark."""
+        return f"00000000-0000-4000-8000-{sorted(NUMBERS).index(self.tenant_id):012d}"
 
     @property
     def marks(self) -> dict[str, bytes]:
@@ -149,10 +151,24 @@ def two_tenants(home: Path) -> Iterator[World]:
             }
             registry.add_skan_schema(tenant.tenant_id, document, DATE, "test", tenant.text)
         _publish_namesake(registry, exports, tenants["beta"])
+        put(stack.enter_context(clickhouse_served(settings)), _marked_marts(provisioned))
         _refuse_an_event_of_each(settings, provisioned)
         for url in urls.values():
             _wait_for(f"{url}/health/ready")
         yield World(settings, registry, exports, urls, tenants)
+
+
+def _marked_marts(tenants: list[Tenant]) -> dict[str, pl.DataFrame]:
+    """The marts of a click and an install of each, on the same device but for its mark."""
+    frames = [
+        events_frame(
+            tenant.tenant_id,
+            (("click", tenant.event_id, 1, "d", "net"), ("install", tenant.conversion_id, 2, "d", "")),
+            mark=f"{tenant.text}_",
+        )
+        for tenant in tenants
+    ]
+    return marts_of(pl.concat(frames))
 
 
 def _settings(home: Path) -> Settings:

@@ -1,7 +1,12 @@
 -- grain: tenant x date x app x source x campaign x model
 --
--- Spend, touches and revenue count on their own day; revenue goes to the campaign of the user's latest install
--- before the purchase. A campaign with spend and no install keeps its spend.
+-- Spend, touches and revenue count on their own day; revenue is that of the primary rows of attributed_purchases, so
+-- its sum is the tenant's revenue ('unattributed' where no install is known). A campaign with spend and no conversion
+-- keeps its spend.
+--
+-- Model last_touch is the waterfall's winner. The models of multi-touch credit have the same spend and touches beside
+-- their own credit: parts of installs, and revenue of any purchase, whose sum over the campaigns is the revenue too.
+-- So a question that is not about models asks for one model's rows.
 {{ config(order_by=['tenant_id', 'event_date', 'app_id', 'source', 'campaign', 'model']) }}
 
 with spend as (
@@ -29,34 +34,27 @@ installs as (
     group by event_date, app_id, source, campaign
 ),
 
-install_history as (
-    select app_id, device_id, install_id, install_time, source, campaign
-    from {{ ref('installs') }}
-    where tenant_id = '{{ var("tenant_id") }}' and event_date <= '{{ var("end_date") }}' and device_id != ''
-),
-
-purchases_with_install as (
-    select
-        purchases.purchase_id as purchase_id,
-        any(purchases.event_date) as event_date,
-        any(purchases.app_id) as app_id,
-        any(purchases.revenue_micros) as revenue_micros,
-        argMax(
-            (install_history.source, install_history.campaign),
-            (install_history.install_time, install_history.install_id)
-        ) as channel
-    from {{ ref('stg_purchases') }} as purchases
-    inner join install_history
-        on purchases.app_id = install_history.app_id and purchases.device_id = install_history.device_id
-    where purchases.is_tenant_currency and install_history.install_time <= purchases.purchase_time
-    group by purchases.purchase_id
-),
-
 revenue as (
-    select
-        event_date, app_id, channel.1 as source, channel.2 as campaign, sum(revenue_micros) as revenue_micros
-    from purchases_with_install
+    select event_date, app_id, source, campaign, sum(revenue_micros) as revenue_micros
+    from {{ ref('attributed_purchases') }}
+    where
+        tenant_id = '{{ var("tenant_id") }}'
+        and event_date between '{{ var("start_date") }}' and '{{ var("end_date") }}'
+        and is_primary
     group by event_date, app_id, source, campaign
+),
+
+credits as (
+    select
+        event_date, app_id, source, campaign, model,
+        {{ exact_sum("if(conversion_type = 'install', weight, 0)") }} as credited_installs,
+        sumIf(revenue_micros, conversion_type = 'purchase') as revenue_micros
+    from {{ ref('attribution_credits') }}
+    where
+        tenant_id = '{{ var("tenant_id") }}'
+        and event_date between '{{ var("start_date") }}' and '{{ var("end_date") }}'
+        and conversion_type in ('install', 'purchase')
+    group by event_date, app_id, source, campaign, model
 ),
 
 facts as (
@@ -65,30 +63,41 @@ facts as (
         app_id,
         source,
         campaign,
+        arrayJoin(['last_touch', 'first', 'last', 'linear', 'position', 'w', 'time_decay']) as model,
         spend_micros,
         0 as impressions,
         0 as clicks,
         0 as installs,
+        0.0 as credited_installs,
         0 as revenue_micros
     from spend
     union all
-    select event_date, app_id, source, campaign, 0, impressions, clicks, 0, 0 from touches
+    select
+        event_date, app_id, source, campaign,
+        arrayJoin(['last_touch', 'first', 'last', 'linear', 'position', 'w', 'time_decay']) as model,
+        0, impressions, clicks, 0, 0.0, 0
+    from touches
     union all
-    select event_date, app_id, source, campaign, 0, 0, 0, installs, 0 from installs
+    select
+        event_date, app_id, source, campaign, 'last_touch', 0, 0, 0, installs, toFloat64(installs), 0
+    from installs
     union all
-    select event_date, app_id, source, campaign, 0, 0, 0, 0, revenue_micros from revenue
+    select event_date, app_id, source, campaign, 'last_touch', 0, 0, 0, 0, 0.0, revenue_micros from revenue
+    union all
+    select event_date, app_id, source, campaign, model, 0, 0, 0, 0, credited_installs, revenue_micros from credits
 ),
 
 totals as (
     select
-        event_date, app_id, source, campaign,
+        event_date, app_id, source, campaign, model,
         toInt64(sum(spend_micros)) as spend_micros,
         toInt64(sum(impressions)) as impressions,
         toInt64(sum(clicks)) as clicks,
         toInt64(sum(installs)) as installs,
+        sum(credited_installs) as credited_installs,
         toInt64(sum(revenue_micros)) as revenue_micros
     from facts
-    group by event_date, app_id, source, campaign
+    group by event_date, app_id, source, campaign, model
 )
 
 select
@@ -97,12 +106,13 @@ select
     app_id,
     source,
     campaign,
-    'last_touch' as model,
+    model,
     spend_micros,
     impressions,
     clicks,
     installs,
     revenue_micros,
-    if(installs > 0 and spend_micros > 0, spend_micros / installs, null) as cpi_micros,
-    if(spend_micros > 0, revenue_micros / spend_micros, null) as roas
+    if(credited_installs > 0 and spend_micros > 0, spend_micros / credited_installs, null) as cpi_micros,
+    if(spend_micros > 0, revenue_micros / spend_micros, null) as roas,
+    credited_installs
 from totals

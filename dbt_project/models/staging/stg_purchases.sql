@@ -5,7 +5,7 @@ select
     app_id,
     event_id as purchase_id,
     toDateTime64(event_time, 3, 'UTC') as purchase_time,
-    device_id,
+    coalesce(device_id, '') as device_id,
     assumeNotNull(revenue_micros) as revenue_micros,
     currency = '{{ var("tenant_currency") }}' as is_tenant_currency
 from {{ lake_events(['purchase']) }}

@@ -1,4 +1,6 @@
--- grain: one row per click or impression of the tenant, as far back as any window reaches
+-- grain: one row per click or impression of the tenant, from 30 days before the slice to its end
+--
+-- 30 days are the longest window any rule set may have: the trace holds what lies outside the window in force too.
 select
     tenant_id,
     event_date,
@@ -8,11 +10,14 @@ select
     toDateTime64(event_time, 3, 'UTC') as touch_time,
     toUnixTimestamp64Milli(toDateTime64(event_time, 3, 'UTC')) as touch_ms,
     received_at as ingested_at,
-    device_id,
-    click_id,
+    coalesce(device_id, '') as device_id,
+    coalesce(click_id, '') as click_id,
+    coalesce(ip_pseudonym, '') as ip_pseudonym,
+    coalesce(user_agent_pseudonym, '') as user_agent_pseudonym,
+    coalesce(os_version, '') as os_version,
     coalesce(source, '') as source,
     coalesce(medium, '') as medium,
     coalesce(campaign, '') as campaign,
     coalesce(adgroup, '') as adgroup,
     coalesce(creative, '') as creative
-from {{ lake_events(['click', 'impression'], days_before=var('lookback_days')) }}
+from {{ lake_events(['click', 'impression'], days_before=30) }}

@@ -8,8 +8,8 @@ import pytest
 
 from assets.marts import contiguous, dbt_vars
 from assets.partitions import RunSlices, contiguous_ranges, range_tags, slice_key, slices_of_keys, split_key
-from assets.rulesets import DEFAULT_RULES, RuleSet
 from resources.errors import MixedTenantsError, PermanentError
+from resources.rules import DEFAULT_RULES, RuleSet
 
 DAY = dt.date(2026, 11, 10)
 DAYS = [DAY + dt.timedelta(days=n) for n in range(5)]
@@ -54,7 +54,7 @@ def test_dbt_gets_one_tenants_first_and_last_date_and_the_rules() -> None:
         "2026-11-10",
         "2026-11-11",
     )
-    assert variables["lookback_days"] == 7
+    assert variables["rules"]["lookback_days"] == 7
     assert variables["ruleset_hash"] == DEFAULT_RULES.content_hash
 
 

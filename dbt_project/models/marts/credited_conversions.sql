@@ -1,0 +1,167 @@
+-- grain: one row per conversion that multi-touch credit is given for: new install, purchase in the tenant's currency,
+-- named event of the rule set's conversion_events
+--
+-- A purchase or event belongs to its device's latest new install at or before it. One user's devices are those seen
+-- with the same user id in the app, on the conversion's day or up to the longest window's days before: a touch on a
+-- device not seen for longer lies outside the window anyway. A user of more than 20 is no person (as in device_days).
+--
+-- RIGHT JOINs: the long history is streamed past the slice's few rows, which are the side that is kept in memory.
+{{ config(order_by=['tenant_id', 'event_date', 'app_id', 'conversion_type', 'conversion_id']) }}
+
+{%- set is_credited -%}
+    if(
+        event_type = 'purchase',
+        coalesce(currency, '') = '{{ var("tenant_currency") }}',
+        {{ is_one_of("coalesce(event_name, '')", var('rules').conversion_events) }}
+    )
+{%- endset %}
+
+with activity as (
+    select
+        event_date,
+        app_id,
+        event_type as conversion_type,
+        if(event_type = 'event', coalesce(event_name, ''), '') as event_name,
+        event_id as conversion_id,
+        coalesce(device_id, '') as device_id,
+        coalesce(user_id, '') as user_id,
+        toDateTime64(event_time, 3, 'UTC') as conversion_time,
+        if(event_type = 'purchase', coalesce(revenue_micros, 0), 0) as revenue_micros
+    from {{ lake_events(['purchase', 'event'], only=is_credited) }}
+),
+
+install_history as (
+    select app_id, device_id, install_id, install_time
+    from {{ ref('installs') }}
+    where
+        tenant_id = '{{ var("tenant_id") }}'
+        and event_date <= '{{ var("end_date") }}'
+        and device_id != ''
+),
+
+activity_with_installs as (
+    select
+        any(activity.event_date) as event_date,
+        any(activity.app_id) as app_id,
+        any(activity.conversion_type) as conversion_type,
+        any(activity.event_name) as event_name,
+        activity.conversion_id as conversion_id,
+        any(activity.device_id) as device_id,
+        any(activity.user_id) as user_id,
+        any(activity.conversion_time) as conversion_time,
+        any(activity.revenue_micros) as revenue_micros,
+        argMaxIf(
+            (install_history.install_id, install_history.install_time),
+            (install_history.install_time, install_history.install_id),
+            install_history.install_id != '' and install_history.install_time <= activity.conversion_time
+        ) as install
+    from install_history
+    right join activity -- noqa: CV08
+        on install_history.app_id = activity.app_id and install_history.device_id = activity.device_id
+    group by activity.conversion_id
+),
+
+all_conversions as (
+    select
+        event_date, app_id, conversion_type, event_name, conversion_id, device_id, user_id, conversion_time,
+        install.1 as install_id,
+        if(install.1 = '', null, install.2) as install_time,
+        revenue_micros
+    from activity_with_installs
+
+    union all
+
+    select
+        event_date, app_id, 'install' as conversion_type, '' as event_name, install_id as conversion_id, device_id,
+        user_id, install_time as conversion_time, install_id, install_time, 0 as revenue_micros
+    from {{ ref('installs') }}
+    where
+        tenant_id = '{{ var("tenant_id") }}'
+        and event_date between '{{ var("start_date") }}' and '{{ var("end_date") }}'
+),
+
+sightings as (
+    select app_id, user_id, device_id, event_date
+    from {{ ref('device_days') }}
+    where
+        tenant_id = '{{ var("tenant_id") }}' and user_id != ''
+        and event_date between toDate('{{ var("start_date") }}') - {{ var('rules').lookback_days }}
+        and toDate('{{ var("end_date") }}')
+),
+
+conversions_with_devices as (
+    select
+        any(all_conversions.event_date) as event_date,
+        any(all_conversions.app_id) as app_id,
+        any(all_conversions.conversion_type) as conversion_type,
+        any(all_conversions.event_name) as event_name,
+        all_conversions.conversion_id as conversion_id,
+        any(all_conversions.device_id) as device_id,
+        any(all_conversions.user_id) as user_id,
+        any(all_conversions.conversion_time) as conversion_time,
+        any(all_conversions.install_id) as install_id,
+        any(all_conversions.install_time) as install_time,
+        any(all_conversions.revenue_micros) as revenue_micros,
+        groupUniqArrayIf(
+            sightings.device_id,
+            sightings.user_id != ''
+            and sightings.event_date between all_conversions.event_date - {{ var('rules').lookback_days }}
+            and all_conversions.event_date
+        ) as seen_devices
+    from sightings
+    right join all_conversions -- noqa: CV08
+        on sightings.app_id = all_conversions.app_id and sightings.user_id = all_conversions.user_id
+    group by all_conversions.conversion_id
+),
+
+conversions_of_users as (
+    select
+        * except (seen_devices),
+        arraySort(
+            arrayFilter(
+                device -> device != '',
+                arrayDistinct(arrayPushBack(if(length(seen_devices) > 20, [], seen_devices), device_id))
+            )
+        ) as devices
+    from conversions_with_devices
+),
+
+milestones as (
+    select app_id, device_id, registered_at, purchased_at
+    from {{ ref('device_days') }}
+    where
+        tenant_id = '{{ var("tenant_id") }}' and event_date <= '{{ var("end_date") }}'
+        and (isNotNull(registered_at) or isNotNull(purchased_at))
+),
+
+conversions_by_device as (
+    select *, arrayJoin(if(empty(devices), [''], devices)) as milestone_device
+    from conversions_of_users
+)
+
+select
+    '{{ var("tenant_id") }}' as tenant_id,
+    toDate(any(conversions_by_device.event_date)) as event_date,
+    any(conversions_by_device.app_id) as app_id,
+    any(conversions_by_device.conversion_type) as conversion_type,
+    any(conversions_by_device.event_name) as event_name,
+    conversions_by_device.conversion_id as conversion_id,
+    any(conversions_by_device.device_id) as device_id,
+    any(conversions_by_device.user_id) as user_id,
+    any(conversions_by_device.devices) as devices,
+    any(conversions_by_device.conversion_time) as conversion_time,
+    any(conversions_by_device.install_id) as install_id,
+    any(conversions_by_device.install_time) as install_time,
+    minOrNullIf(
+        milestones.registered_at, milestones.registered_at <= conversions_by_device.conversion_time
+    ) as registered_at,
+    minOrNullIf(
+        milestones.purchased_at, milestones.purchased_at <= conversions_by_device.conversion_time
+    ) as first_purchased_at,
+    toInt64(any(conversions_by_device.revenue_micros)) as revenue_micros
+from milestones
+right join conversions_by_device -- noqa: CV08
+    on
+        milestones.app_id = conversions_by_device.app_id
+        and milestones.device_id = conversions_by_device.milestone_device
+group by conversions_by_device.conversion_id
