@@ -1,6 +1,7 @@
 """`unmogrowp attribution paths`: multi-touch credit for a file of paths, no stack running.
 
 The numbers come from `resources.credit`, which the assets call too; here is only what a person and a pipeline read.
+`attribution credits`, which reads the marts, is in `cli.credits`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.credits import credits_command
 from cli.output import emit, fail, table
 from cli.stack import JsonOption
 
@@ -33,6 +35,9 @@ attribution_app = typer.Typer(help="Multi-touch credit.", no_args_is_help=True)
 @attribution_app.callback()
 def attribution() -> None:
     """Multi-touch credit."""
+
+
+attribution_app.command("credits")(credits_command)
 
 
 @attribution_app.command("paths")

@@ -13,6 +13,7 @@ import typer
 
 from cli.output import console, emit, fail, stderr, table
 from cli.stack import JsonOption
+from resources.errors import UnMoGrowPError
 from resources.settings import load_settings
 
 if TYPE_CHECKING:
@@ -31,7 +32,11 @@ class Name(StrEnum):
 CLAIMS = {
     Name.INGEST: ("benchmarks.door", "benchmarks.lander", "benchmarks.sustained"),
     Name.LAKE: ("benchmarks.lake_append", "benchmarks.lake_slice"),
-    Name.ATTRIBUTION: ("benchmarks.markov",),
+    Name.ATTRIBUTION: (
+        "benchmarks.attribution_accuracy",
+        "benchmarks.attribution_speed",
+        "benchmarks.markov",
+    ),
 }
 
 
@@ -55,7 +60,7 @@ def bench_command(
             for claim in CLAIMS[name]:
                 stderr.print(f"measuring {claim.removeprefix('benchmarks.')} …", style="dim")
                 results += import_module(claim).run(Path(workdir), size)
-    except OSError as error:
+    except (OSError, UnMoGrowPError) as error:
         fail(f"the benchmark could not run: {error}")
     payload = document(name.value, results)
     emit(

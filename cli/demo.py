@@ -10,13 +10,16 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.demo_report import build_report, render_report
+from cli.demo_page import write_page
+from cli.demo_report import build_report
 from cli.demo_steps import Demo, events_of_file, events_of_simulation
+from cli.demo_tables import render_report
 from cli.output import emit, fail
 from cli.stack import JsonOption
 from resources.embedded.stack import running_stack, stop_stack, with_free_ports
 from resources.errors import UnMoGrowPError
 from resources.settings import load_settings
+from simulator.simulation import WorldName
 
 
 def demo_command(
@@ -25,6 +28,9 @@ def demo_command(
     days: Annotated[int, typer.Option(min=1, max=29, help="complete UTC days, the last is yesterday")] = 7,
     events: Annotated[int, typer.Option(min=100, help="deliveries of all tenants together")] = 60_000,
     seed: Annotated[int, typer.Option(help="the same seed makes the same world")] = 7,
+    world: Annotated[
+        WorldName, typer.Option(help="plain: ids match every touch; full: NAT, fraud, returns, wrong clocks")
+    ] = "plain",
     source: Annotated[
         Path | None, typer.Option("--from", help="NDJSON events instead of simulated ones")
     ] = None,
@@ -41,21 +47,23 @@ def demo_command(
     demo = Demo(settings, quiet=as_json)
     try:
         if source is not None:
-            world = events_of_file(source)
+            sent = events_of_file(source)
         else:
             names = [f"t{number + 1}" for number in range(tenants)]
-            world = demo.timed("simulate", lambda: events_of_simulation(names, yesterday, days, events, seed))
-        demo.run(world)
-        report: dict[str, Any] = demo.timed("report", lambda: build_report(demo, world))
+            sizes: dict[str, Any] = {"days": days, "events": events, "seed": seed, "world": world}
+            sent = demo.timed("simulate", lambda: events_of_simulation(names, yesterday, **sizes))
+        demo.run(sent)
+        report: dict[str, Any] = demo.timed("report", lambda: build_report(demo, sent))
+        report["seconds"] = demo.seconds
+        report["kept"] = keep
+        report["report"] = str(write_page(home / "report", report))
+        (home / "report.json").write_text(json.dumps(report, indent=2, default=str))
     except UnMoGrowPError as error:
         demo.stop()
         fail(f"{error} (the processes' output is in {home / 'stack.log'})")
     except BaseException:  # Ctrl-C included: no process may outlive the command
         demo.stop()
         raise
-    report["seconds"] = demo.seconds
-    report["kept"] = keep
-    (home / "report.json").write_text(json.dumps(report, indent=2, default=str))
     if not keep:
         demo.timed("stop", demo.stop)
     emit(report, as_json, lambda console: render_report(console, report))

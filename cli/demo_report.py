@@ -1,4 +1,7 @@
-"""What the demo reports: counts on both sides of every step, accuracy against the truth, model metrics."""
+"""What the demo reports: counts on both sides of every step, accuracy against the truth, model metrics.
+
+How it is shown is `cli.demo_tables` (a terminal) and `cli.demo_page` (a browser).
+"""
 
 from __future__ import annotations
 
@@ -7,26 +10,20 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import polars as pl
 
-from cli.output import table
+from cli.demo_findings import attribution, confusion_rows, findings
 from resources.clickhouse import ClickHouse
 from resources.control_plane_client import ControlPlaneClient
 from resources.embedded.stack import service_urls
 from resources.errors import ModelNotFoundError, ServiceUnavailableError
 from resources.lake import Lake
 from resources.model_registry import ModelRegistry
-from simulator.accuracy import accuracy
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from cli.demo_steps import Demo, DemoWorld
     from resources.settings import Settings
 
 PERIOD = "30d"
-MICROS = 1_000_000
-TOP_CAMPAIGNS = 6
 MARTS = ("installs", "campaign_daily", "kpi_daily")
 
 
@@ -45,6 +42,8 @@ def build_report(demo: Demo, world: DemoWorld) -> dict[str, Any]:
         "failures": failures,
         "tenants": tenants,
         "attribution": attribution(world, clickhouse),
+        "confusion": confusion_rows(world, clickhouse),
+        "findings": {tenant_id: findings(clickhouse, tenant_id) for tenant_id in world.events},
         "ltv": ltv,
         "urls": urls,
     }
@@ -82,13 +81,14 @@ def tenant_report(
 CREDIT = """
 SELECT source, campaign, sum(installs) AS installs, sum(revenue_micros) AS revenue_micros,
        sum(spend_micros) AS spend_micros
-FROM marts.campaign_daily WHERE tenant_id = {tenant:String}
+FROM marts.campaign_daily WHERE tenant_id = {tenant:String} AND model = 'last_touch'
 GROUP BY source, campaign HAVING installs > 0 OR spend_micros > 0 ORDER BY installs DESC, source, campaign"""
 TOTALS = """
 SELECT sum(events) AS events, sum(sessions) AS sessions, sum(purchases) AS purchases,
        sum(revenue_micros) AS "revenueMicros",
        (SELECT count() FROM marts.installs WHERE tenant_id = {tenant:String}) AS installs,
-       (SELECT sum(spend_micros) FROM marts.campaign_daily WHERE tenant_id = {tenant:String}) AS "spendMicros"
+       (SELECT sum(spend_micros) FROM marts.campaign_daily
+        WHERE tenant_id = {tenant:String} AND model = 'last_touch') AS "spendMicros"
 FROM marts.kpi_daily WHERE tenant_id = {tenant:String}"""
 
 
@@ -136,14 +136,6 @@ def export_rows(demo: Demo, tenant_id: str) -> dict[str, int]:
     return rows
 
 
-def attribution(world: DemoWorld, clickhouse: ClickHouse) -> dict[str, Any]:
-    """Accuracy of the installs mart against the simulated truth; empty where there is none."""
-    if world.truth_installs is None:
-        return {}
-    decided = pl.DataFrame(clickhouse.query_arrow("SELECT install_id, touch_id FROM marts.installs"))
-    return dict(accuracy(pl.DataFrame(world.truth_installs), decided))
-
-
 def model_metrics(models: ModelRegistry, tenant_id: str) -> dict[str, Any]:
     """Version and metrics of the tenant's champion; empty when there is none."""
     try:
@@ -169,66 +161,3 @@ def disagreements(tenant: dict[str, Any]) -> list[str]:
         if shown[key] != value:
             failures.append(f"{name}: the dashboard shows {key} {shown[key]}, the mart has {value}")
     return failures
-
-
-def render_report(console: Console, report: dict[str, Any]) -> None:
-    """The report as tables for a person."""
-    columns = ("tenant_id", "sent", "clean", "duplicates", "quarantined", "installs")
-    console.print(
-        table("Events", columns, [[tenant[key] for key in columns] for tenant in report["tenants"]])
-    )
-    for tenant in report["tenants"]:
-        _render_tenant(console, tenant)
-    if report["attribution"]:
-        rows = [
-            (key, round(value, 4) if isinstance(value, float) else value)
-            for key, value in report["attribution"].items()
-        ]
-        console.print(table("Attribution against the truth", ("measure", "value"), rows))
-    for tenant_id, metrics in report["ltv"].items():
-        _render_model(console, tenant_id, metrics)
-    console.print(table("Seconds", ("step", "s"), list(report["seconds"].items())))
-    if report["kept"]:
-        heads = ("service", "url")
-        console.print(table("Running; `unmogrowp down` ends it", heads, list(report["urls"].items())))
-
-
-def _render_tenant(console: Console, tenant: dict[str, Any]) -> None:
-    name = tenant["tenant_id"]
-    held = [
-        (
-            f"{dataset}, newest day" if dataset == "ltv_scores" else dataset,
-            rows,
-            tenant["tenant_rows"].get(dataset, 0),
-        )
-        for dataset, rows in sorted(tenant["export_rows"].items())
-    ]
-    console.print(table(f"{name}: rows", ("dataset", "exported", "at tenant"), held))
-    top = [
-        (
-            row["source"],
-            row["campaign"],
-            row["installs"],
-            _units(row["revenue_micros"]),
-            _units(row["spend_micros"]),
-        )
-        for row in tenant["campaign_credit"][:TOP_CAMPAIGNS]
-    ]
-    heads = ("source", "campaign", "installs", "revenue", "spend")
-    console.print(table(f"{name}: credit, top {TOP_CAMPAIGNS}", heads, top))
-
-
-def _render_model(console: Console, tenant_id: str, metrics: dict[str, Any]) -> None:
-    """The champion beside its baselines, on rows none of them was fitted on (cross-fitted)."""
-    if not metrics:
-        return
-    rows = [
-        (measure, *(round(metrics[f"crossfit_{who}_{measure}"], 4) for who in ("model", "mean", "source")))
-        for measure in ("tweedie_deviance", "mae", "rmse", "normalised_gini", "lift_top_decile")
-    ]
-    title = f"{tenant_id}: LTV champion, version {metrics['version']}"
-    console.print(table(title, ("metric", "model", "mean", "mean per source"), rows))
-
-
-def _units(micros: int) -> float:
-    return round(micros / MICROS, 2)

@@ -25,7 +25,7 @@ from resources.errors import ContractError, PermanentError, ServiceUnavailableEr
 from resources.lake import Lake
 from resources.registry import Registry
 from resources.settings import APPLICATION_ROOT, Settings
-from simulator.simulation import simulate
+from simulator.simulation import WorldName, simulate
 from unmogrowp.client import batched
 
 READY_TIMEOUT_S = 180.0
@@ -39,22 +39,20 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class DemoWorld:
-    """Events per tenant in sending order, and the truth about installs where the world is simulated."""
+    """Events per tenant in sending order, and where the world is simulated the truth: tables by tenant and name."""
 
     events: dict[str, Sequence[bytes]]
-    truth_installs: pa.Table | None = None
-    simulated_totals: dict[str, dict[str, int]] = field(default_factory=dict)
+    truth: dict[str, dict[str, pa.Table]] = field(default_factory=dict)
 
 
 def events_of_simulation(
-    tenants: Sequence[str], end_date: dt.date, days: int, events: int, seed: int
+    tenants: Sequence[str], end_date: dt.date, *, days: int, events: int, seed: int, world: WorldName
 ) -> DemoWorld:
     """A simulated world of `days` complete UTC days up to `end_date`."""
-    world = simulate(tenants, end_date=end_date, days=days, events_total=events, seed=seed)
+    simulated = simulate(tenants, end_date=end_date, days=days, events_total=events, seed=seed, world=world)
     return DemoWorld(
-        events={one.tenant_id: one.deliveries for one in world.tenants},
-        truth_installs=world.truth_tables()["installs"],
-        simulated_totals={one.tenant_id: one.totals for one in world.tenants},
+        events={one.tenant_id: one.deliveries for one in simulated.tenants},
+        truth={one.tenant_id: one.truth for one in simulated.tenants},
     )
 
 

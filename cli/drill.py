@@ -1,4 +1,4 @@
-"""`unmogrowp drill NAME`: break the door and the lander here, and count. What is done is in `benchmarks.drills`."""
+"""`unmogrowp drill NAME`: break a part of the platform here, and count. What is done is in `benchmarks.drills`."""
 
 from __future__ import annotations
 
@@ -25,14 +25,16 @@ class Drill(StrEnum):
     READ_ONLY = "read-only"
     ORDER = "order"
     OUTAGE = "outage"
+    RESTATE = "restate"
 
 
 def drill_command(
-    name: Annotated[Drill, typer.Argument(help="what to do to the door and the lander")],
+    name: Annotated[Drill, typer.Argument(help="what to do to the door, the lander, or the marts (restate)")],
     *,
     times: Annotated[int, typer.Option(min=1, help="kill: how often")] = 200,
     seed: Annotated[
-        int, typer.Option(help="kill: of the random moments; the same seed is not the same run")
+        int,
+        typer.Option(help="kill, restate: of what is random; of a kill the same seed is not the same run"),
     ] = 7,
     without_native: Annotated[
         bool, typer.Option("--without-native", help="kill: not the compiled scan")
@@ -40,19 +42,23 @@ def drill_command(
     events: Annotated[int, typer.Option(min=100, help="order: how many are sent and traced")] = 4_000,
     batches: Annotated[int, typer.Option(min=2, help="outage: how many pile up")] = 20,
     batch_events: Annotated[int, typer.Option(min=500, help="outage: events in a batch")] = 100_000,
+    orders: Annotated[int, typer.Option(min=1, help="restate: how many random orders of arrivals")] = 1_000,
     as_json: JsonOption = False,
 ) -> None:
     """Break the door and the lander under load, in a home of its own, and compare what was said with what landed.
 
+    `restate` needs no process: marts made slice by slice from random arrivals, against marts made in one go.
     Exit code 1 when anything was lost, doubled, or did not recover by itself.
     """
     kill_options: dict[str, Any] = {"times": times, "seed": seed, "is_native": not without_native}
     outage_options = {"batches": batches, "batch_events": batch_events}
+    restate_options = {"orders": orders, "seed": seed}
     home = load_settings().home  # on the disk that the stack would use
     try:
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="drill-", dir=home) as workdir:
-            document = _chosen(name, kill_options, events, outage_options)(Path(workdir), _say)
+            chosen = _chosen(name, kill_options, events, outage_options, restate_options)
+            document = chosen(Path(workdir), _say)
     except OSError as error:
         fail(f"the drill could not run: {error}")
     document["ok"] = not any(document["faults"].values())
@@ -67,10 +73,13 @@ def drill_command(
 
 
 def _chosen(
-    name: Drill, kill_options: dict[str, Any], events: int, outage_options: dict[str, int]
+    name: Drill,
+    kill_options: dict[str, Any],
+    events: int,
+    outage_options: dict[str, int],
+    restate_options: dict[str, Any],
 ) -> Callable[[Path, Callable[[str], None]], dict[str, Any]]:
-    # imported when run: they bring Dagster and PyIceberg (3 CPU s)
-    from benchmarks.drills import disk, kill, order, outage  # noqa: PLC0415
+    from benchmarks.drills import disk, kill, order, outage, restate  # noqa: PLC0415 - Dagster and PyIceberg: 3 CPU s
 
     if name is Drill.KILL:
         return lambda workdir, say: kill.run(workdir / "home", say=say, **kill_options)
@@ -78,6 +87,8 @@ def _chosen(
         return lambda workdir, say: order.run(workdir, events=events, say=say)
     if name is Drill.OUTAGE:
         return lambda workdir, say: outage.run(workdir, say=say, **outage_options)
+    if name is Drill.RESTATE:
+        return lambda workdir, say: restate.run(workdir, say=say, **restate_options)
     return lambda workdir, say: disk.run(name.value, workdir / "home", say)
 
 

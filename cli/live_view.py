@@ -156,4 +156,5 @@ def _age(value_s: float | None) -> str:
 def _size(value_bytes: float | None) -> str:
     if value_bytes is None:
         return "–"
-    return f"{value_bytes / 1e6:,.1f} MB" if value_bytes >= 1e5 else f"{value_bytes / 1e3:,.1f} kB"  # noqa: PLR2004
+    in_mb = value_bytes >= 1e5  # noqa: PLR2004 - a tenth of a megabyte, the least that is shown as one
+    return f"{value_bytes / 1e6:,.1f} MB" if in_mb else f"{value_bytes / 1e3:,.1f} kB"

@@ -18,10 +18,14 @@ from cli.maintain import maintain_command
 from cli.output import stderr
 from cli.quarantine import quarantine_app
 from cli.query import lake_command, sql_command
+from cli.restate import restate_command
+from cli.rules import rules_app
 from cli.schema import schema_app
 from cli.simulate import simulate_command
+from cli.skan import skan_app
 from cli.stack import down_command, status_command, up_command
 from cli.tenant import tenant_app
+from cli.trace import trace_app
 from resources.errors import UnMoGrowPError
 
 app = typer.Typer(
@@ -48,6 +52,10 @@ app.add_typer(attribution_app, name="attribution")
 app.add_typer(schema_app, name="schema")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(tenant_app, name="tenant")
+rules_app.command("restate")(restate_command)
+app.add_typer(rules_app, name="rules")
+app.add_typer(skan_app, name="skan")
+app.add_typer(trace_app, name="trace")
 app.add_typer(keyring_app, name="keyring")
 
 

@@ -27,7 +27,7 @@ def maintain_command(
 ) -> None:
     """Compact closed days, expire snapshots and remove orphaned files; safe while the stack runs."""
     from resources.lake import Lake  # noqa: PLC0415 - 1.4 CPU s of import
-    from resources.lake_maintenance import maintain_table  # noqa: PLC0415
+    from resources.lake_maintenance import maintain_table  # noqa: PLC0415 - as above
 
     settings = load_settings()
     lake = Lake(settings)

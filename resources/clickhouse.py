@@ -57,6 +57,7 @@ RETRYABLE_CODES = {
 
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 _DATABASE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_UNKNOWN_TABLE = 60
 _UNKNOWN_DATABASE = 81
 _DEFAULT_PORTS = {"http": 8123, "https": 8443}
 
@@ -67,6 +68,11 @@ class ClickHouseRefusedError(PermanentError):
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.code = code
+
+    @property
+    def is_unknown_table(self) -> bool:
+        """Whether a table is missing: of a mart, that no slice of any tenant was ever materialised."""
+        return self.code == _UNKNOWN_TABLE
 
 
 class ClickHouseUnavailableError(ServiceUnavailableError):

@@ -198,7 +198,8 @@ def _add_missing_columns(catalog: SqlCatalog, schema: TableSchema) -> None:
     missing = [column for column in schema.columns if column.name not in known]
     if not missing:
         return
-    with contextlib.suppress(CommitFailedException), table.update_schema() as update:  # lost: the other added them
+    # a lost race is fine: the other process added them
+    with contextlib.suppress(CommitFailedException), table.update_schema() as update:
         for column in missing:
             update.add_column(column.name, ICEBERG_TYPES[column.type], doc=column.doc or None)
 

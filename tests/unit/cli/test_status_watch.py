@@ -180,5 +180,5 @@ def test_a_lake_that_does_not_answer_ends_no_watching(
     settings = Settings(home=tmp_path, ingest_port=resting_port(), lander_port=resting_port())
     watching = documents(settings, 0.01, broken)
     assert [next(watching)["tenants"] for _ in range(3)] == [[], [], []]
-    watching.close()  # type: ignore[attr-defined]
+    watching.close()  # type: ignore[attr-defined]  # a generator
     assert "the catalog is away" in caplog.text

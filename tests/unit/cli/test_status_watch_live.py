@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -65,13 +65,15 @@ def token_of(settings: Settings) -> str:
     return token
 
 
-def until_document(watching: subprocess.Popen[bytes], wanted: object) -> dict[str, Any]:
+def until_document(
+    watching: subprocess.Popen[bytes], wanted: Callable[[dict[str, Any]], object]
+) -> dict[str, Any]:
     """The first line that is as wanted."""
     assert watching.stdout is not None
     deadline = time.monotonic() + 60
     for line in watching.stdout:
         document: dict[str, Any] = json.loads(line)
-        if wanted(document):  # type: ignore[operator]
+        if wanted(document):
             return document
         assert time.monotonic() < deadline, document
     raise AssertionError("the command ended")

@@ -23,8 +23,8 @@ from resources.ltv_scorer import load_ltv_scorer
 from resources.model_registry import ModelRegistry
 from resources.registry import Registry, TenantState, key_id_of
 from resources.settings import Settings
+from tests.support.served_app import served
 from tests.unit.ml_assets.synthetic_users import FIRST_DAY, HORIZON_DAYS, features, purchases_of
-from tests.unit.resources.served import served
 
 
 @dataclass
