@@ -6,6 +6,7 @@ Table properties and their measurements are here; reading and writing rows is `r
 from __future__ import annotations
 
 import contextlib
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from resources.settings import Settings
 
+logger = logging.getLogger(__name__)
 ICEBERG_TYPES: Mapping[str, PrimitiveType] = {
     "string": StringType(),
     "long": LongType(),
@@ -192,8 +194,15 @@ def _create_table(catalog: SqlCatalog, schema: TableSchema) -> None:
 
 
 def _add_missing_columns(catalog: SqlCatalog, schema: TableSchema) -> None:
-    """Bring a table that an earlier release made up to the contract; rows written before hold nulls there."""
-    table = catalog.load_table(schema.name)
+    """Bring a table that an earlier release made up to the contract; rows written before hold nulls there.
+
+    One that cannot be read stays as it is: whoever reads it is told, and the others are well.
+    """
+    try:
+        table = catalog.load_table(schema.name)
+    except OSError:
+        logger.exception("table %s cannot be read: its columns are not looked at", schema.name)
+        return
     known = {field.name for field in table.schema().fields}
     missing = [column for column in schema.columns if column.name not in known]
     if not missing:

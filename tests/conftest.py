@@ -13,6 +13,7 @@ from resources.settings import Settings
 
 silence_library_telemetry()
 os.environ["UNMOGROWP_HOME"] = tempfile.mkdtemp(prefix="unmogrowp-tests-")  # never the person's own home
+os.environ["COLUMNS"] = "240"  # what people read is wrapped alike wherever the tests run
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

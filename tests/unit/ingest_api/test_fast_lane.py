@@ -22,15 +22,17 @@ from tests.support.door import TENANT, click, founding_event, now_text
 pytestmark = pytest.mark.skipif(
     not fast_lane.is_built(), reason="the native scan was not built: no C compiler at `make setup`"
 )
-NOW = dt.datetime.now(dt.UTC)
-NOW_US = int(NOW.timestamp() * 1e6)
 LIMITS = EventLimits(64 * 1024, 32, dt.timedelta(days=30), dt.timedelta(seconds=300))
 LANES = fast_lane.lanes(LIMITS, 10_000)
 JUDGES = {version: Judge(LIMITS, version) for version in event_versions()}
 
 
+def now_us() -> int:
+    return int(dt.datetime.now(dt.UTC).timestamp() * 1e6)
+
+
 def ids(body: bytes, body_format: BodyFormat = BodyFormat.JSON, version: str = "v1") -> list[str] | None:
-    return LANES[version].certain_ids(TENANT, body, body_format, NOW_US)
+    return LANES[version].certain_ids(TENANT, body, body_format, now_us())
 
 
 def full_path_accepts(body: bytes, body_format: BodyFormat, version: str = "v1") -> list[str] | None:
@@ -40,7 +42,9 @@ def full_path_accepts(body: bytes, body_format: BodyFormat, version: str = "v1")
     except BodyUnreadableError:
         return None
     raws = raw_deliveries(body, body_format)
-    verdicts = JUDGES[version].verdicts(TENANT, deliveries.events, raws, deliveries.unparsed, NOW)
+    verdicts = JUDGES[version].verdicts(
+        TENANT, deliveries.events, raws, deliveries.unparsed, dt.datetime.now(dt.UTC)
+    )
     if any(verdict.status != ACCEPTED for verdict in verdicts):
         return None
     return [str(verdict.event_id) for verdict in verdicts]
@@ -149,10 +153,10 @@ def test_nothing_and_nonsense_go_the_full_way(body: bytes) -> None:
 def test_more_events_than_allowed_go_the_full_way() -> None:
     body = b"\n".join(orjson.dumps(click()) for _ in range(11))
     assert (
-        len(fast_lane.lanes(LIMITS, 11)["v1"].certain_ids(TENANT, body, BodyFormat.NDJSON, NOW_US) or ())
+        len(fast_lane.lanes(LIMITS, 11)["v1"].certain_ids(TENANT, body, BodyFormat.NDJSON, now_us()) or ())
         == 11
     )
-    assert fast_lane.lanes(LIMITS, 10)["v1"].certain_ids(TENANT, body, BodyFormat.NDJSON, NOW_US) is None
+    assert fast_lane.lanes(LIMITS, 10)["v1"].certain_ids(TENANT, body, BodyFormat.NDJSON, now_us()) is None
 
 
 def test_damaged_bodies_are_never_certain_where_the_full_path_refuses() -> None:
