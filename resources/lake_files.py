@@ -80,7 +80,14 @@ def append_rows(
     if len(fields) != 1 or not isinstance(fields[0].transform, DayTransform):
         tx.append(pa.concat_tables(parts), snapshot_properties=dict(summary))
         return
-    tx.append_data_files(write_data_files(table, parts), summary)
+    files = write_data_files(table, parts)
+    try:
+        tx.append_data_files(files, summary)
+    except OSError:  # the disk had room for the rows and none for the manifest: nothing refers to the files
+        for file in files:
+            with suppress(OSError):
+                table.io.delete(file.file_path)
+        raise
 
 
 def write_data_files(table: Table, parts: Iterable[pa.Table]) -> list[DataFile]:
