@@ -15,7 +15,6 @@ ends, and that both go on by themselves once there is room, without a request th
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -26,21 +25,29 @@ from typing import Any
 import httpx
 
 from benchmarks.drills import private_mounts
+from benchmarks.drills.private_mounts import MIB
 from benchmarks.drills.processes import ROLES, Stage
 from benchmarks.drills.sender import Sender
 from benchmarks.drills.verdict import judge, uncommitted_files
 from resources.errors import ServiceUnavailableError
 from resources.settings import APPLICATION_ROOT
 
-MIB = 1024 * 1024
 EVENTS_PER_DELIVERY = 200  # 70 KB: a disk of 8 MiB is full after a hundred
-# Landed, these become 18 MiB of Parquet and 10 MiB of vault: the rest is the room that the lander makes.
-LOG_BYTES = 32 * MIB
+# Landed, these become 9 MiB of Parquet and 5 MiB of vault, with more of its journal on the way.
+LOG_BYTES = 16 * MIB
 PAUSE_S = 0.005
-OUTAGE_S = 3.0  # the disk stays full: both processes try, and fail, more than once
+STEADY_PAUSE_S = (
+    0.25  # where the load only has to go on: 4,800 events a second, not 30,000 to land and compare
+)
+OUTAGE_S = 1.5  # the disk stays full: both processes try, and fail, more than once
 RECOVERY_MAX_S = 120.0  # the lander itself waits up to 60 s between two attempts
 ANSWERS = 5  # that many answers of a kind, then the drill goes on
-SETTINGS: dict[str, Any] = {"segment_max_bytes": MIB, "segment_max_age_s": 0.5, "land_interval_s": 0.2}
+SETTINGS: dict[str, Any] = {
+    "segment_max_bytes": MIB,
+    "segment_max_age_s": 0.5,
+    "land_interval_s": 0.2,
+    "land_retry_s": 0.25,
+}
 
 Say = Callable[[str], None]
 
@@ -48,11 +55,11 @@ Say = Callable[[str], None]
 class Scene:
     """A stage under load on which one disk gets into trouble. A context manager."""
 
-    def __init__(self, name: str, home: Path, say: Say, **changes: Any) -> None:
+    def __init__(self, name: str, home: Path, say: Say, *, pause_s: float = PAUSE_S, **changes: Any) -> None:
         self.name, self._say = name, say
         self.stage = Stage(home, **{**SETTINGS, **changes})
         self.home = self.stage.settings.home
-        self.sender = Sender(self.stage, size=EVENTS_PER_DELIVERY, pause_s=PAUSE_S)
+        self.sender = Sender(self.stage, size=EVENTS_PER_DELIVERY, pause_s=pause_s)
         self.seconds: dict[str, float] = {}
         self.faults: dict[str, int] = {}
         self.details: list[str] = []
@@ -178,17 +185,17 @@ def full_home(home: Path, say: Say) -> dict[str, Any]:
     reserve_bytes = 24 * MIB
     with Scene("full-home", home, say, event_log_reserve_bytes=reserve_bytes) as scene:
         ballast = home / "ballast"
-        _fill(ballast, leave_bytes=reserve_bytes + LOG_BYTES)
+        private_mounts.fill(ballast, leave_bytes=reserve_bytes + LOG_BYTES)
         scene.begin("door")
         scene.take("the log comes to its reserve", scene.more(503))
         scene.check_refusal()
-        scene.faults["the reserve is not kept"] = int(_free_bytes(home) < reserve_bytes - MIB)
+        scene.faults["the reserve is not kept"] = int(private_mounts.free_bytes(home) < reserve_bytes - MIB)
         scene.sender.pause()
         scene.stage.start("lander")
         scene.take("the lander makes room with the reserve", scene.is_ready)
         scene.sender.resume()
         scene.take("takes events again", scene.more(202))
-        _fill(ballast, leave_bytes=0)
+        private_mounts.fill(ballast, leave_bytes=0)
         scene.take("the disk is full", scene.more(503))
         scene.take("the lander meets the full disk", scene.more_failures())
         scene.hold()
@@ -205,7 +212,8 @@ def full_lake(home: Path, say: Say) -> dict[str, Any]:
     """The warehouse is full: the door goes on, the lander says why it does not."""
     warehouse = home / "warehouse"
     private_mounts.mount_small(warehouse, MIB)
-    with Scene("full-lake", home, say) as scene:
+    # it rests long enough after its second failure to be looked at between two attempts
+    with Scene("full-lake", home, say, pause_s=STEADY_PAUSE_S, land_retry_s=1.0) as scene:
         scene.begin(*ROLES)
         scene.take("the lander meets the full warehouse", scene.more_failures())
         status = scene.lander_status()
@@ -221,7 +229,8 @@ def full_lake(home: Path, say: Say) -> dict[str, Any]:
 def read_only(home: Path, say: Say) -> dict[str, Any]:
     """Nothing can be opened for writing, as after a kernel's remount."""
     private_mounts.mount_small(home, 96 * MIB)
-    with Scene("read-only", home, say, event_log_reserve_bytes=0, segment_max_bytes=64 * 1024) as scene:
+    small = {"event_log_reserve_bytes": 0, "segment_max_bytes": 64 * 1024}
+    with Scene("read-only", home, say, pause_s=STEADY_PAUSE_S, **small) as scene:
         scene.begin(*ROLES)
         scene.take("takes events", scene.more(202))
         private_mounts.mount_read_only(home)
@@ -266,21 +275,6 @@ def run(name: str, home: Path, say: Say) -> dict[str, Any]:
         raise ServiceUnavailableError(f"the drill {name} ended early: {last}")
     document: dict[str, Any] = json.loads(output)
     return document
-
-
-def _fill(path: Path, *, leave_bytes: int) -> None:
-    """Grow a file until so much is free."""
-    with path.open("ab", buffering=0) as file:
-        while (free := _free_bytes(path.parent)) > leave_bytes:
-            try:
-                file.write(bytes(min(MIB, free - leave_bytes)))
-            except OSError:
-                return
-
-
-def _free_bytes(path: Path) -> int:
-    status = os.statvfs(path)
-    return status.f_bavail * status.f_frsize
 
 
 def main() -> None:

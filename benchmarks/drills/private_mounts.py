@@ -1,4 +1,4 @@
-"""Mounts of a drill's own: small and read-only file systems that no other process of the machine sees.
+"""Mounts of a drill's own: small, filled and read-only file systems that no other process of the machine sees.
 
 `python -m benchmarks.drills.private_mounts COMMAND …` becomes COMMAND in a mount namespace of its own (Linux); an
 ordinary user gets one inside a user namespace, where the kernel allows those. It has to happen before a process
@@ -25,6 +25,7 @@ _MS_BIND = 4096
 _MS_REC = 16384
 _MS_PRIVATE = 1 << 18
 _MNT_DETACH = 2
+MIB = 1024 * 1024
 READ_ONLY_ATTEMPTS = 50  # a write that begins between the two mounts makes the second fail
 
 
@@ -83,6 +84,22 @@ def mount_read_only(path: Path) -> None:
 def unmount(path: Path) -> None:
     """Take away what was mounted last at this directory."""
     _call("umount2", os.fsencode(path), _MNT_DETACH)
+
+
+def free_bytes(path: Path) -> int:
+    """What is left on the file system of this path."""
+    status = os.statvfs(path)
+    return status.f_bavail * status.f_frsize
+
+
+def fill(path: Path, *, leave_bytes: int) -> None:
+    """Grow a file until so much is free."""
+    with path.open("ab", buffering=0) as file:
+        while (free := free_bytes(path.parent)) > leave_bytes:
+            try:
+                file.write(bytes(min(MIB, free - leave_bytes)))
+            except OSError:
+                return
 
 
 def _mount(source: str, target: Path, kind: str | None, flags: int, options: str | None = None) -> None:

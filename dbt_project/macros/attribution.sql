@@ -47,5 +47,5 @@
   agent and OS of a day. A hash only finds pairs: whoever joins by it compares the columns themselves.
 #}
 {% macro match_key(kind, columns, day=none) -%}
-if({% for column in columns %}{{ column }} = ''{% if not loop.last %} or {% endif %}{% endfor %}, 0, cityHash64('{{ kind }}', app_id, {% if day %}toDate({{ day }}), {% endif %}{{ columns | join(', ') }}))
+if({% for column in columns %}coalesce({{ column }} = '', true){% if not loop.last %} or {% endif %}{% endfor %}, 0, cityHash64('{{ kind }}', app_id, {% if day %}toDate({{ day }}), {% endif %}{% for column in columns %}assumeNotNull({{ column }}){% if not loop.last %}, {% endif %}{% endfor %}))
 {%- endmacro %}

@@ -1,15 +1,13 @@
--- grain: one row per click or impression of the tenant, from 30 days before the slice to its end
---
--- 30 days are the longest window any rule set may have: the trace holds what lies outside the window in force too.
+-- grain: one row per click or impression of the tenant, from 30 days before the slice to its end, no text null
 select
     tenant_id,
     event_date,
     app_id,
-    event_id as touch_id,
-    event_type as touch_type,
+    touch_id,
+    touch_type,
     toDateTime64(event_time, 3, 'UTC') as touch_time,
     toUnixTimestamp64Milli(toDateTime64(event_time, 3, 'UTC')) as touch_ms,
-    received_at as ingested_at,
+    ingested_at,
     coalesce(device_id, '') as device_id,
     coalesce(click_id, '') as click_id,
     coalesce(ip_pseudonym, '') as ip_pseudonym,
@@ -20,4 +18,4 @@ select
     coalesce(campaign, '') as campaign,
     coalesce(adgroup, '') as adgroup,
     coalesce(creative, '') as creative
-from {{ lake_events(['click', 'impression'], days_before=30) }}
+from {{ ref('stg_touch_rows') }}
