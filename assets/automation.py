@@ -35,7 +35,14 @@ from assets.partitions import (
     retained_dates,
     slice_key,
 )
-from assets.pending_slices import LandingCursor, all_slices, due_slices, note_changes, note_failures
+from assets.pending_slices import (
+    LandingCursor,
+    all_slices,
+    due_slices,
+    note_changes,
+    note_failures,
+    reopened_and_overtaken,
+)
 from assets.pending_training import (
     WILL_RETRY_TAG,
     TrainingCursor,
@@ -175,14 +182,19 @@ def reopened_slices_sensor(settings: Settings) -> dg.SensorDefinition:
     ) -> dg.SensorResult:
         now = dt.datetime.now(dt.UTC)
         cursor = LandingCursor.loads(context.cursor)
+        ready = active_tenants(registry) - busy_tenants(
+            context.instance
+        )  # first: what a run made is then seen
         changes, unbroken = lake.changes_since("clean.events", cursor.snapshot_id)
-        reopened = [slices_of(change.summary.get(REOPENED_KEY, "{}")) for change in changes]
+        reopened = reopened_and_overtaken(
+            cursor.pending,
+            [(change.slices, slices_of(change.summary.get(REOPENED_KEY, "{}"))) for change in changes],
+        )
         if not unbroken:
             reopened = [all_slices(lake)]
         cursor = note_changes(
             cursor, reopened, changes[-1].snapshot_id if changes else cursor.snapshot_id, now
         )
-        ready = active_tenants(registry) - busy_tenants(context.instance)
         due, cursor = due_slices(cursor, ready, now, quiet_s=0.0, max_delay_s=0.0)
         requests = [
             request

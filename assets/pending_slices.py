@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from resources.lake import Lake
 
 Pending = dict[str, dict[str, tuple[float, float]]]
+Slices = Mapping[str, Iterable[dt.date]]
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class LandingCursor:
 
 def note_changes(
     cursor: LandingCursor,
-    touched: Iterable[Mapping[str, Iterable[dt.date]]],
+    touched: Iterable[Slices],
     snapshot_id: int | None,
     now: dt.datetime,
 ) -> LandingCursor:
@@ -63,6 +64,37 @@ def note_changes(
                 first, _ = waiting.get(day.isoformat(), (at, at))
                 waiting[day.isoformat()] = (first, at)
     return replace(cursor, snapshot_id=snapshot_id, pending=pending)
+
+
+def overtaken(own_dates: Iterable[dt.date], waiting: Set[dt.date]) -> set[dt.date]:
+    """Dates that were made while an earlier one still waited to be made again, so they wait behind it.
+
+    What the earlier date comes to may change what the later ones read of it (a reinstall's first install), and nobody
+    knew of them when it was reopened.
+    """
+    return {day for day in own_dates if waiting and day > min(waiting)}
+
+
+def reopened_and_overtaken(
+    pending: Pending, changes: Iterable[tuple[Slices, Slices]]
+) -> list[dict[str, tuple[dt.date, ...]]]:
+    """Per change, oldest first, the slices that it sends to be made again.
+
+    Args:
+        pending: what waits to be made again already.
+        changes: the slices that a commit made, and those that it reopened.
+    """
+    waiting = {tenant: {dt.date.fromisoformat(day) for day in days} for tenant, days in pending.items()}
+    found: list[dict[str, tuple[dt.date, ...]]] = []
+    for made, reopened in changes:
+        again: dict[str, tuple[dt.date, ...]] = {}
+        for tenant in made.keys() | reopened.keys():
+            waits = waiting.setdefault(tenant, set())
+            days = overtaken(made.get(tenant, ()), waits) | set(reopened.get(tenant, ()))
+            waits |= days
+            again[tenant] = tuple(sorted(days))
+        found.append(again)
+    return found
 
 
 def note_failures(

@@ -30,6 +30,7 @@ class Delivery(NamedTuple):
     body: bytes
     good: tuple[str, ...]
     bad: tuple[str, ...]
+    is_packed: bool = False
 
     @property
     def path(self) -> str:
@@ -38,10 +39,9 @@ class Delivery(NamedTuple):
 
     @property
     def headers(self) -> str:
-        """Content headers; NDJSON is packed, as SDKs send it."""
-        if self.format is BodyFormat.NDJSON:
-            return "Content-Type: application/x-ndjson\r\nContent-Encoding: zstd\r\n"
-        return "Content-Type: application/json\r\n"
+        """Content headers."""
+        kind = "application/x-ndjson" if self.format is BodyFormat.NDJSON else "application/json"
+        return f"Content-Type: {kind}\r\n" + ("Content-Encoding: zstd\r\n" if self.is_packed else "")
 
 
 @dataclass
@@ -98,8 +98,11 @@ class Memory:
             )
 
 
-def make_delivery(tenant_id: str, part: int, size: int) -> Delivery:
-    """The delivery number `part`: its shape, its faults and its ids follow from the number alone."""
+def make_delivery(tenant_id: str, part: int, size: int, *, packs: bool = True) -> Delivery:
+    """The delivery number `part`: its shape, its faults and its ids follow from the number alone.
+
+    `packs`: NDJSON is packed, as SDKs send it.
+    """
     shape = (BodyFormat.ARRAY, BodyFormat.NDJSON, BodyFormat.NDJSON, BodyFormat.JSON)[part % 4]
     events = make_events(tenant_id, 1 if shape is BodyFormat.JSON else size, part)
     if part % 50 == 49:
@@ -113,6 +116,8 @@ def make_delivery(tenant_id: str, part: int, size: int) -> Delivery:
         if is_bad:
             events[at] = event[:-1] + b',"colour":"unknown field"}'
     body = events[0] if shape is BodyFormat.JSON else b"[%s]" % b",".join(events)
+    is_packed = packs and shape is BodyFormat.NDJSON
     if shape is BodyFormat.NDJSON:
-        body = zstandard.compress(b"\n".join(events))
-    return Delivery(tenant_id, shape, body, tuple(good), tuple(bad))
+        lines = b"\n".join(events)
+        body = zstandard.compress(lines) if is_packed else lines
+    return Delivery(tenant_id, shape, body, tuple(good), tuple(bad), is_packed)

@@ -20,6 +20,7 @@ from typing import Any
 import polars as pl
 
 from assets.partitions import contiguous_ranges
+from assets.pending_slices import overtaken
 from assets.reopening import ACTIVITY, Influence, dates_that_depend
 from benchmarks.drills.arrivals import Delivery, arrivals, changed_dates, clean_after
 from benchmarks.drills.small_worlds import (
@@ -209,6 +210,7 @@ def _take_batch(lab: MartLab, random: Random, worlds: Sequence[World], number: i
     for first, last in runs:
         for world, target in zip(worlds, targets, strict=True):
             for span in contiguous_ranges(date for date in world.own if first <= date <= last):
+                world.reopened |= overtaken(_days(*span), world.reopened)
                 world.reopened |= _land(world, target, _days(*span), work.rules)
         _put(lab, worlds)
         work.build(lab, first, last)

@@ -28,11 +28,18 @@ PAUSE_S = 0.02  # 150 requests a second over all connections: a third of a core 
 class Sender:
     """Sends over several connections until stopped. A context manager."""
 
-    def __init__(self, stage: Stage, *, pause_s: float = PAUSE_S, size: int = EVENTS_PER_DELIVERY) -> None:
-        """Make a sender; `pause_s` is each connection's rest between two requests."""
+    def __init__(
+        self,
+        stage: Stage,
+        *,
+        pause_s: float = PAUSE_S,
+        size: int = EVENTS_PER_DELIVERY,
+        packs: bool = True,
+    ) -> None:
+        """Make a sender; `pause_s` is each connection's rest between two requests, `packs` as `make_delivery`'s."""
         self.memory = Memory()
         self._stage = stage
-        self._pause_s, self._size = pause_s, size
+        self._pause_s, self._size, self._packs = pause_s, size, packs
         self._parts: Iterator[int] = itertools.count()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._send()), name="drill-sender")
         self._is_stopped = False
@@ -95,7 +102,8 @@ class Sender:
                 continue
             is_retry = again is not None
             part = 0 if is_retry else next(self._parts)
-            delivery = again or make_delivery(TENANTS[part % len(TENANTS)], part, self._size)
+            tenant = TENANTS[part % len(TENANTS)]
+            delivery = again or make_delivery(tenant, part, self._size, packs=self._packs)
             self.memory.sending(delivery, is_retry=is_retry)
             try:
                 writer.write(self._request(delivery))

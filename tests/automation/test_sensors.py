@@ -204,11 +204,11 @@ def test_dates_before_the_first_partition_are_not_asked_for() -> None:
     assert requests_for("t1", [dt.date(2020, 1, 1), DAY], "1") == requests_for("t1", [DAY], "1")
 
 
-def reopen(world: World, tenant_id: str, *dates: dt.date) -> None:
-    nothing = world.lake.read_slices("clean.events", tenant_id, [DAY])
+def reopen(world: World, tenant_id: str, *dates: dt.date, made: dt.date = DAY) -> None:
+    nothing = world.lake.read_slices("clean.events", tenant_id, [made])
     summary = {REOPENED_KEY: slices_json({tenant_id: dates})}
     world.lake.replace_slices(
-        "clean.events", nothing, tenant_id=tenant_id, dates=[DAY], run_id="r", summary=summary
+        "clean.events", nothing, tenant_id=tenant_id, dates=[made], run_id="r", summary=summary
     )
 
 
@@ -231,3 +231,18 @@ def test_reopened_dates_wait_until_the_marts_of_the_changed_slice_are_done(world
     assert world.asked() == []
     world.instance.report_run_failed(run)
     assert world.asked() == [("t1", str(day(1)), str(day(1)))]
+
+
+def test_a_slice_made_while_a_reopened_one_waits_is_made_again_behind_it(world: World) -> None:
+    world.sensor = reopened_slices_sensor(world.settings)
+    run = world.instance.create_run_for_job(
+        noop_job(), tags={TENANT_TAG: "t1"}, status=dg.DagsterRunStatus.STARTED
+    )
+    reopen(world, "t1", day(1))
+    assert world.asked() == []
+    reopen(world, "t1", made=day(5))  # read what day 1 was: that may change
+    world.instance.report_run_failed(run)
+    assert world.asked() == [
+        ("t1", str(day(1)), str(day(1))),
+        ("t1", str(day(5)), str(day(5))),
+    ]

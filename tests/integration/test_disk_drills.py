@@ -32,13 +32,7 @@ def _mounts_of_its_own() -> None:
         pytest.skip(tried.stderr.strip())
 
 
-def _open_fault(name: str) -> object:
-    """The drill's name; `full-home` has an open fault: recovery is late or not within its limits."""
-    marks = [pytest.mark.xfail(strict=False, reason="open fault: a full home recovers late")]
-    return pytest.param(name, marks=marks if name == "full-home" else ())
-
-
-@pytest.mark.parametrize("name", [_open_fault(name) for name in disk.SCENES])
+@pytest.mark.parametrize("name", disk.SCENES)
 def test_a_disk_in_trouble_loses_nothing_and_is_recovered_from(tmp_path: Path, name: str) -> None:
     told: list[str] = []
     found = disk.run(name, tmp_path / "home", told.append)

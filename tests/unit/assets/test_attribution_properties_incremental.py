@@ -21,10 +21,6 @@ BATCHES = 2  # a build per range of dates and batch: half a minute of CPU
 ORDERS_OF_A_SABOTAGE = 25
 
 
-@pytest.mark.xfail(
-    reason="open fault: built with the 24 others, world w00017 has an install event otherwise; alone it has not",
-    strict=False,  # whoever finds it takes this mark away
-)
 def test_marts_made_slice_by_slice_equal_a_full_rebuild_under_random_orders(tmp_path: Path) -> None:
     marts = restate.ATTRIBUTION_MARTS
     report = restate.run(tmp_path, orders=ORDERS, seed=11, say=print, marts=marts, batches=BATCHES)

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 
-from assets.pending_slices import LandingCursor, due_slices, note_changes, note_failures
+from assets.pending_slices import (
+    LandingCursor,
+    due_slices,
+    note_changes,
+    note_failures,
+    reopened_and_overtaken,
+)
 
 DAY = dt.date(2026, 11, 10)
 NEXT = DAY + dt.timedelta(days=1)
@@ -57,3 +63,24 @@ def test_a_failed_slice_waits_its_time_unless_something_lands_for_it() -> None:
     assert due_slices(cursor, {"t1"}, after(608), 8, 60)[0] == {"t1": [DAY, NEXT]}
     cursor = landed({"t1": [DAY]}, at=5, cursor=cursor)
     assert due_slices(cursor, {"t1"}, after(13), 8, 60)[0] == {"t1": [DAY]}
+
+
+def test_a_slice_made_while_an_earlier_one_waits_to_be_made_again_waits_behind_it() -> None:
+    late = ({"t1": (DAY,)}, {"t1": (NEXT,)})
+    afterwards = ({"t1": (NEXT + dt.timedelta(days=5),)}, {})
+    assert reopened_and_overtaken({}, [late, afterwards]) == [
+        {"t1": (NEXT,)},
+        {"t1": (NEXT + dt.timedelta(days=5),)},
+    ]
+    waiting = {"t1": {NEXT.isoformat(): (0.0, 0.0)}}
+    assert reopened_and_overtaken(waiting, [afterwards]) == [{"t1": (NEXT + dt.timedelta(days=5),)}]
+
+
+def test_a_slice_made_before_what_waits_or_of_another_tenant_is_not_made_again() -> None:
+    waiting = {"t1": {NEXT.isoformat(): (0.0, 0.0)}}
+    made = {"t1": (DAY, NEXT), "t2": (NEXT + dt.timedelta(days=5),)}
+    assert reopened_and_overtaken(waiting, [(made, {})]) == [{"t1": (), "t2": ()}]
+    assert reopened_and_overtaken({}, [({"t1": (NEXT,)}, {}), ({"t1": (DAY,)}, {})]) == [
+        {"t1": ()},
+        {"t1": ()},
+    ]
