@@ -4,6 +4,7 @@
 -- A purchase or event belongs to its device's latest new install at or before it. One user's devices are those seen
 -- with the same user id in the app, on the conversion's day or up to the longest window's days before: a touch on a
 -- device not seen for longer lies outside the window anyway. A user of more than 20 is no person (as in device_days).
+-- An install's journey is what touch_decisions ranks for it: it has its own device alone and comes before milestones.
 --
 -- RIGHT JOINs: the long history is streamed past the slice's few rows, which are the side that is kept in memory.
 {{ config(order_by=['tenant_id', 'event_date', 'app_id', 'conversion_type', 'conversion_id']) }}
@@ -61,23 +62,12 @@ activity_with_installs as (
     group by activity.conversion_id
 ),
 
-all_conversions as (
+activity_of_installs as (
     select
-        event_date, app_id, conversion_type, event_name, conversion_id, device_id, user_id, conversion_time,
+        * except (install),
         install.1 as install_id,
-        if(install.1 = '', null, install.2) as install_time,
-        revenue_micros
+        if(install.1 = '', null, install.2) as install_time
     from activity_with_installs
-
-    union all
-
-    select
-        event_date, app_id, 'install' as conversion_type, '' as event_name, install_id as conversion_id, device_id,
-        user_id, install_time as conversion_time, install_id, install_time, 0 as revenue_micros
-    from {{ ref('installs') }}
-    where
-        tenant_id = '{{ var("tenant_id") }}'
-        and event_date between '{{ var("start_date") }}' and '{{ var("end_date") }}'
 ),
 
 sightings as (
@@ -89,32 +79,32 @@ sightings as (
         and toDate('{{ var("end_date") }}')
 ),
 
-conversions_with_devices as (
+activity_with_devices as (
     select
-        any(all_conversions.event_date) as event_date,
-        any(all_conversions.app_id) as app_id,
-        any(all_conversions.conversion_type) as conversion_type,
-        any(all_conversions.event_name) as event_name,
-        all_conversions.conversion_id as conversion_id,
-        any(all_conversions.device_id) as device_id,
-        any(all_conversions.user_id) as user_id,
-        any(all_conversions.conversion_time) as conversion_time,
-        any(all_conversions.install_id) as install_id,
-        any(all_conversions.install_time) as install_time,
-        any(all_conversions.revenue_micros) as revenue_micros,
+        any(activity_of_installs.event_date) as event_date,
+        any(activity_of_installs.app_id) as app_id,
+        any(activity_of_installs.conversion_type) as conversion_type,
+        any(activity_of_installs.event_name) as event_name,
+        activity_of_installs.conversion_id as conversion_id,
+        any(activity_of_installs.device_id) as device_id,
+        any(activity_of_installs.user_id) as user_id,
+        any(activity_of_installs.conversion_time) as conversion_time,
+        any(activity_of_installs.install_id) as install_id,
+        any(activity_of_installs.install_time) as install_time,
+        any(activity_of_installs.revenue_micros) as revenue_micros,
         groupUniqArrayIf(
             sightings.device_id,
             sightings.user_id != ''
-            and sightings.event_date between all_conversions.event_date - {{ var('rules').lookback_days }}
-            and all_conversions.event_date
+            and sightings.event_date between activity_of_installs.event_date - {{ var('rules').lookback_days }}
+            and activity_of_installs.event_date
         ) as seen_devices
     from sightings
-    right join all_conversions -- noqa: CV08
-        on sightings.app_id = all_conversions.app_id and sightings.user_id = all_conversions.user_id
-    group by all_conversions.conversion_id
+    right join activity_of_installs -- noqa: CV08
+        on sightings.app_id = activity_of_installs.app_id and sightings.user_id = activity_of_installs.user_id
+    group by activity_of_installs.conversion_id
 ),
 
-conversions_of_users as (
+activity_of_users as (
     select
         * except (seen_devices),
         arraySort(
@@ -123,7 +113,7 @@ conversions_of_users as (
                 arrayDistinct(arrayPushBack(if(length(seen_devices) > 20, [], seen_devices), device_id))
             )
         ) as devices
-    from conversions_with_devices
+    from activity_with_devices
 ),
 
 milestones as (
@@ -134,34 +124,57 @@ milestones as (
         and (isNotNull(registered_at) or isNotNull(purchased_at))
 ),
 
-conversions_by_device as (
+activity_by_device as (
     select *, arrayJoin(if(empty(devices), [''], devices)) as milestone_device
-    from conversions_of_users
+    from activity_of_users
 )
 
 select
     '{{ var("tenant_id") }}' as tenant_id,
-    toDate(any(conversions_by_device.event_date)) as event_date,
-    any(conversions_by_device.app_id) as app_id,
-    any(conversions_by_device.conversion_type) as conversion_type,
-    any(conversions_by_device.event_name) as event_name,
-    conversions_by_device.conversion_id as conversion_id,
-    any(conversions_by_device.device_id) as device_id,
-    any(conversions_by_device.user_id) as user_id,
-    any(conversions_by_device.devices) as devices,
-    any(conversions_by_device.conversion_time) as conversion_time,
-    any(conversions_by_device.install_id) as install_id,
-    any(conversions_by_device.install_time) as install_time,
+    toDate(any(activity_by_device.event_date)) as event_date,
+    any(activity_by_device.app_id) as app_id,
+    any(activity_by_device.conversion_type) as conversion_type,
+    any(activity_by_device.event_name) as event_name,
+    activity_by_device.conversion_id as conversion_id,
+    any(activity_by_device.device_id) as device_id,
+    any(activity_by_device.user_id) as user_id,
+    any(activity_by_device.devices) as devices,
+    any(activity_by_device.conversion_time) as conversion_time,
+    any(activity_by_device.install_id) as install_id,
+    any(activity_by_device.install_time) as install_time,
     minOrNullIf(
-        milestones.registered_at, milestones.registered_at <= conversions_by_device.conversion_time
+        milestones.registered_at, milestones.registered_at <= activity_by_device.conversion_time
     ) as registered_at,
     minOrNullIf(
-        milestones.purchased_at, milestones.purchased_at <= conversions_by_device.conversion_time
+        milestones.purchased_at, milestones.purchased_at <= activity_by_device.conversion_time
     ) as first_purchased_at,
-    toInt64(any(conversions_by_device.revenue_micros)) as revenue_micros
+    toInt64(any(activity_by_device.revenue_micros)) as revenue_micros
 from milestones
-right join conversions_by_device -- noqa: CV08
+right join activity_by_device -- noqa: CV08
     on
-        milestones.app_id = conversions_by_device.app_id
-        and milestones.device_id = conversions_by_device.milestone_device
-group by conversions_by_device.conversion_id
+        milestones.app_id = activity_by_device.app_id
+        and milestones.device_id = activity_by_device.milestone_device
+group by activity_by_device.conversion_id
+
+union all
+
+select
+    tenant_id,
+    event_date,
+    app_id,
+    'install' as conversion_type,
+    '' as event_name,
+    install_id as conversion_id,
+    device_id,
+    user_id,
+    if(device_id = '', cast([] as Array(String)), [device_id]) as devices,
+    install_time as conversion_time,
+    install_id,
+    install_time,
+    null as registered_at,
+    null as first_purchased_at,
+    toInt64(0) as revenue_micros
+from {{ ref('installs') }}
+where
+    tenant_id = '{{ var("tenant_id") }}'
+    and event_date between '{{ var("start_date") }}' and '{{ var("end_date") }}'
