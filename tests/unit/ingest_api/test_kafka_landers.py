@@ -123,11 +123,18 @@ def test_two_landers_share_the_work_and_land_every_event_once(settings: Settings
         for turn in range(3):
             bodies = [(tenant, click(tenantId=tenant)) for tenant in tenants]
             append(settings, *(_landable(turn, tenant, event) for tenant, event in bodies))
-            for place, lander in enumerate((first, second)):
-                landed[place] += lander.land_all()
+            _land(first, second, landed)
+        deadline = time.monotonic() + PATIENCE_S
+        while sum(landed) < 18 and time.monotonic() < deadline:  # the group may just be dividing its work
+            _land(first, second, landed)
         assert sum(landed) == 18
         assert min(landed) > 0
         assert len({row["event_id"] for row in first.rows()}) == len(first.rows()) == 18
+
+
+def _land(first: GroupLander, second: GroupLander, landed: list[int]) -> None:
+    landed[0] += first.land_all()
+    landed[1] += second.land_all()
 
 
 def _landable(number: int, tenant_id: str, event: dict[str, Any]) -> LogRecord:
