@@ -1,9 +1,11 @@
-"""What the waterfall with its whole trace costs beside the winners alone (target: twice), and what a new day costs.
+"""What the waterfall costs beside one query that makes the same installs (target: twice), and what a new day costs.
 
 8 M touches × 400 k installs. `waterfall_s` is the project's own models (install events, every candidate's decision,
-the installs), `installs_s` the last of them alone. The yardsticks find the winners and nothing else: one hand-written
-ClickHouse query over the same table, DuckDB and polars over theirs; all winners must be equal. On a busy machine read
-the `…_cpu_s`. `day_cost_ratio_300_to_30` is the CPU of all marts of one new day: 300 days of history over 30.
+the installs), `installs_s` the last of them alone. The yardsticks make the rows of `installs` without the trace that
+ours come from: one hand-written ClickHouse query over the same table, DuckDB and polars over theirs. All rows must be
+equal, column by column. `waterfall_winners_query_s` finds each install's winning touch and nothing else: the floor.
+On a busy machine read the `…_cpu_s`. `day_cost_ratio_300_to_30` is the CPU of all marts of one new day: 300 days of
+history over 30.
 """
 
 from __future__ import annotations
@@ -12,21 +14,40 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import TypeVar
 
 import polars as pl
 
 from benchmarks.attribution_data import FIRST_DAY, TENANT, Amounts, add_activity, fill
 from benchmarks.harness import Result, Size, measured
 from benchmarks.mart_lab import MartLab
-from benchmarks.waterfall_peers import best_query, duckdb_query, export, load_duckdb, polars_winners
+from benchmarks.waterfall_peers import export, load_duckdb, make_best_rows, make_duckdb_rows, winners
+from benchmarks.waterfall_polars import polars_rows
 from resources.errors import ContractError
 
+T = TypeVar("T")
 TOUCHES, INSTALLS, DAYS = 8_000_000, 400_000, 30
 WATERFALL = ("touch_decisions", "installs")  # and what they are made from
 ROUNDS = 3
 TOUCHES_A_DAY, INSTALLS_A_DAY, ACTIVITY_A_DAY = 20_000, 1_000, 10_000
 HISTORIES_DAYS = (30, 300)
 DAY_ROUNDS = 5
+COMPARED = (
+    *(
+        "install_id",
+        "event_date",
+        "app_id",
+        "device_id",
+        "install_ms",
+        "platform",
+        "country",
+        "match_type",
+        "tier",
+    ),
+    *("touch_id", "touch_type", "touch_ms", "ctit_ms", "source", "medium", "campaign", "adgroup", "creative"),
+    *("assists", "user_id", "os_version", "device_model", "ip_pseudonym", "install_begin_ms"),
+    *("rejected_touches", "rejected_reason", "rejected_source"),
+)
 LEAST_DAY_SHARE = 0.02  # of a day's amounts: below, a query's fixed costs are all there is
 
 
@@ -36,16 +57,22 @@ def run(workdir: Path, size: Size) -> list[Result]:
     events = workdir / "events.parquet"
     with MartLab(workdir / "waterfall") as lab:
         fill(lab, amounts)
-        results, winners = _waterfall(lab, amounts)
-        results += _peer("waterfall_best_query", lambda: best_query(lab), winners)
+        results = _waterfall(lab, amounts)
+        ours = comparable(lab.mart("installs", TENANT))
+        won = lab.query("select install_id, touch_id from marts.installs where touch_id != ''")
+        best = _timed("waterfall_best_query", lambda: make_best_rows(lab))[0]
+        _check("the best query", comparable(lab.query("select * from lab.best_rows")), ours)
+        floor, found = _timed("waterfall_winners_query", lambda: winners(lab))
+        _check("the winners' query", found.sort("install_id"), won.sort("install_id"))
         export(lab, events)
-    results += _duckdb(workdir, events, winners)
-    results += _peer("waterfall_polars", lambda: polars_winners(events), winners)
-    return [*results, _day_cost_ratio(workdir, size)]
+    duckdb = _duckdb(workdir, events, ours)
+    polars, rows = _timed("waterfall_polars", lambda: polars_rows(events))
+    _check("polars", comparable(rows), ours)
+    return [*results, *best, *floor, *duckdb, *polars, _day_cost_ratio(workdir, size)]
 
 
-def _waterfall(lab: MartLab, amounts: Amounts) -> tuple[list[Result], pl.DataFrame]:
-    """Our models' seconds, and the touch they gave each install to."""
+def _waterfall(lab: MartLab, amounts: Amounts) -> list[Result]:
+    """Our models' seconds."""
     lab.build(
         TENANT, FIRST_DAY, amounts.last_day, models=WATERFALL
     )  # renders the models, once for all rounds
@@ -59,32 +86,44 @@ def _waterfall(lab: MartLab, amounts: Amounts) -> tuple[list[Result], pl.DataFra
         cpu_s = time.process_time() - cpu_before_s
         rounds.append((sum(lab.seconds.values()), cpu_s, lab.seconds["installs"]))
     wall_s, cpus_s, alone_s = zip(*rounds, strict=True)
-    won = "select install_id, touch_id from marts.installs where touch_id != ''"
     return [
         measured("waterfall_s", wall_s, "s", yardstick="waterfall_best_query_s"),
         measured("waterfall_cpu_s", cpus_s, "s", yardstick="waterfall_best_query_cpu_s"),
         measured("installs_s", alone_s, "s"),
-    ], lab.query(won)
+    ]
 
 
-def _duckdb(workdir: Path, events: Path, winners: pl.DataFrame) -> list[Result]:
+def _duckdb(workdir: Path, events: Path, ours: pl.DataFrame) -> list[Result]:
     import duckdb  # noqa: PLC0415 - 0.1 s, and only this needs it
 
     with duckdb.connect(workdir / "peer.duckdb") as connection:
         load_duckdb(connection, events)
-        return _peer("waterfall_duckdb", lambda: connection.sql(duckdb_query()).pl(), winners)
+        results, _ = _timed("waterfall_duckdb", lambda: make_duckdb_rows(connection))
+        _check("DuckDB", comparable(connection.sql("select * from best_rows").pl()), ours)
+    return results
 
 
-def _peer(name: str, find: Callable[[], pl.DataFrame], winners: pl.DataFrame) -> list[Result]:
-    """Seconds of a peer, whose winners must be ours."""
+def _timed(name: str, make: Callable[[], T]) -> tuple[list[Result], T]:
+    """Wall and CPU seconds of what a peer does, and what it made last."""
     seconds, cpus_s = [], []
     for _ in range(ROUNDS):
         started_s, cpu_before_s = time.perf_counter(), time.process_time()
-        found = find()
+        made = make()
         seconds.append(time.perf_counter() - started_s)
         cpus_s.append(time.process_time() - cpu_before_s)
-    _check(name, found, winners)
-    return [measured(f"{name}_s", seconds, "s"), measured(f"{name}_cpu_s", cpus_s, "s")]
+    return [measured(f"{name}_s", seconds, "s"), measured(f"{name}_cpu_s", cpus_s, "s")], made
+
+
+def comparable(rows: pl.DataFrame) -> pl.DataFrame:
+    """A row per install in the same form whoever made it: times in ms since 1970, whole numbers 64 bits wide."""
+    times = [name for name in rows.columns if name.endswith("_time")]
+    numbers = ("tier", "ctit_ms", "rejected_touches")
+    in_ms = (pl.col(name).dt.epoch("ms").alias(f"{name.removesuffix('_time')}_ms") for name in times)
+    return (
+        rows.with_columns(*in_ms, pl.col(*numbers).cast(pl.Int64), pl.col("assists").list.join(" "))
+        .select(COMPARED)
+        .sort("install_id")
+    )
 
 
 def _day_cost_ratio(workdir: Path, size: Size) -> Result:
@@ -111,10 +150,14 @@ def _day_s(directory: Path, history_days: int, scale: float) -> float:
     return median(costs)
 
 
-def _check(who: str, found: pl.DataFrame, winners: pl.DataFrame) -> None:
-    differing = winners.join(found, on=["install_id", "touch_id"], how="anti").height
-    if differing or found.height != winners.height:
+def _check(who: str, found: pl.DataFrame, ours: pl.DataFrame) -> None:
+    """Rows by install id, in the same form.
+
+    Raises:
+        ContractError: they are not the marts' rows.
+    """
+    differing = ours.join(found, on=ours.columns, how="anti", nulls_equal=True).height
+    if differing or found.height != ours.height:
         raise ContractError(
-            f"{who} gives {found.height} installs to a touch, the marts {winners.height}, of which {differing} differ: "
-            "no figure is given"
+            f"{who} makes {found.height} rows, the marts {ours.height}, of which {differing} differ: no figure is given"
         )
