@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
@@ -12,33 +11,24 @@ from benchmarks.mart_lab import MartLab
 from resources.credit.channel_models import channel_credits
 from resources.credit.frames import group_frame
 from resources.credit.markov import removal_effects
-from resources.rules import DEFAULT_RULES
-from simulator.frames import simulate_frame
-from tests.support.credit_world import MODELS
+from tests.support.channel_attribution import recorded
+from tests.support.peer_journeys import as_peer_reads, fill_simulated, install_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-END, DAYS = dt.date(2026, 3, 28), 21
-
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MartLab]:
-    world = simulate_frame("t_simulated", end_date=END, days=DAYS, seed=7, users=900)
-    first = world.events["event_date"].min()
-    assert isinstance(first, dt.date)
     with MartLab(tmp_path_factory.mktemp("simulated") / "lab") as opened:
-        opened.put(world.events)
-        opened.build("t_simulated", first, END, DEFAULT_RULES, MODELS)
+        fill_simulated(opened)
         yield opened
 
 
 @pytest.fixture(scope="module")
 def paths(lab: MartLab) -> pl.DataFrame:
     """The installs' journeys of the whole period."""
-    rows = lab.mart("journey_paths").filter(pl.col("conversion_type") == "install")
-    grouped = rows.group_by("path").agg(pl.col("conversions", "nulls", "value_micros").sum())
-    return grouped.with_columns(text=pl.col("path").list.join(" > ")).sort("text")
+    return install_paths(lab)
 
 
 def test_removal_effects_of_simulated_journeys_equal_marketing_attribution_models_to_1e_9(
@@ -64,15 +54,10 @@ def test_removal_effects_of_simulated_journeys_equal_marketing_attribution_model
 def test_heuristics_of_simulated_journeys_equal_channel_attributions(
     lab: MartLab, paths: pl.DataFrame
 ) -> None:
-    peer: Any = pytest.importorskip(
-        "ChannelAttribution",
-        reason="the peer ChannelAttribution builds from source only: install it by hand to compare",
-    )
-    frame = paths.select("text", "conversions").to_pandas()
-    answer = peer.heuristic_models(frame, "text", "conversions", flg_pro=False).set_index("channel_name")
+    answers = recorded("simulated", as_peer_reads(paths))
     credits_ = lab.mart("attribution_credits").filter(pl.col("conversion_type") == "install")
     for model in ("first", "last", "linear"):
-        theirs = answer[f"{model}_touch"].to_dict()
+        theirs = answers[f"{model}_touch_conversions"]
         sums = credits_.filter(pl.col("model") == model).group_by("source").agg(pl.col("weight").sum())
         ours = dict(sums.iter_rows())
         assert {name: ours.get(name, 0.0) for name in theirs} == pytest.approx(theirs, rel=1e-12, abs=1e-9)

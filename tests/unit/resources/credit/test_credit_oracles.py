@@ -18,6 +18,7 @@ from resources.credit.paths import group_paths
 from resources.credit.shapley import shapley_rate_values
 from resources.errors import NotEnoughDataError, SettingsError
 from resources.settings import APPLICATION_ROOT
+from tests.support.peer_journeys import journeys
 from tests.unit.resources.credit import naive_credit as naive
 from tests.unit.resources.credit.naive_credit import TOY, Row
 
@@ -25,18 +26,6 @@ FRACTRIBUTION = APPLICATION_ROOT.parent / "shared/data/snowplow_fractribution/in
 needs_fractribution = pytest.mark.skipif(
     not FRACTRIBUTION.is_dir(), reason="snowplow's fractribution data are not beside the checkout"
 )
-
-
-def journeys(seed: int, channels: int, count: int, mean_touches: float = 3.0) -> list[Row]:
-    """Random rows, some equal, some with repeated channels."""
-    random = np.random.default_rng(seed)
-    rows: list[Row] = []
-    for _ in range(count):
-        length = min(int(random.geometric(1 / mean_touches)), 12)
-        path = tuple(f"ch{code:02d}" for code in random.integers(0, channels, length))
-        won = int(random.integers(0, 4))
-        rows.append((path, won, won * int(random.integers(0, 10**8)), int(random.integers(0, 9))))
-    return rows
 
 
 def test_the_closed_form_toy_to_1e_12() -> None:

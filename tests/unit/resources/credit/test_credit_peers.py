@@ -1,7 +1,4 @@
-"""The two Python peers on the same journeys: exact where they are, and near where ChannelAttribution walks at random.
-
-They are in no group of requirements yet; without them `naive_credit` is the oracle.
-"""
+"""The two Python peers on the same journeys: exact where they are, near where ChannelAttribution walks at random."""
 
 from __future__ import annotations
 
@@ -12,22 +9,15 @@ import pytest
 
 from resources.credit.models import Model, credit
 from resources.credit.paths import group_paths
-from tests.unit.resources.credit.test_credit_oracles import journeys
+from tests.support.channel_attribution import Answers, recorded
+from tests.support.peer_journeys import DRAWN, drawn_journeys
 
-ROWS = journeys(11, channels=9, count=2_000)
-FRAME = pl.DataFrame(
-    [(" > ".join(path), won, value / 1e6, lost) for path, won, value, lost in ROWS],
-    schema=["path", "conversions", "value", "nulls"],
-    orient="row",
-)
+ROWS = DRAWN
 
 
 @pytest.fixture(scope="module")
-def channel_attribution() -> Any:
-    return pytest.importorskip(
-        "ChannelAttribution",
-        reason="the peer ChannelAttribution builds from source only: install it by hand to compare",
-    )
+def channel_attribution() -> Answers:
+    return recorded("drawn", drawn_journeys())
 
 
 @pytest.fixture(scope="module")
@@ -38,34 +28,30 @@ def mam() -> Any:
 
 
 @pytest.mark.parametrize("model", [Model.FIRST, Model.LAST, Model.LINEAR])
-def test_heuristics_equal_channel_attributions(channel_attribution: Any, model: Model) -> None:
-    table = channel_attribution.heuristic_models(
-        FRAME.to_pandas(), "path", "conversions", var_value="value", flg_pro=False
-    )
-    theirs = table.set_index("channel_name").sort_index()
+def test_heuristics_equal_channel_attributions(channel_attribution: Answers, model: Model) -> None:
+    theirs = channel_attribution[f"{model.value}_touch_conversions"]
     ours = credit(group_paths(ROWS), model)
-    assert list(theirs.index) == list(ours.channels)
-    column = theirs[f"{model.value}_touch_conversions"].to_numpy()
+    conversions = dict(zip(ours.channels, ours.conversions.tolist(), strict=True))
     if model is Model.LINEAR:
-        assert ours.conversions == pytest.approx(column, rel=1e-12)
+        assert conversions == pytest.approx(theirs, rel=1e-12)
     else:
-        assert ours.conversions.tolist() == column.tolist()
-    values = (theirs[f"{model.value}_touch_value"] * 1e6).tolist()
-    assert list(ours.value_micros) == pytest.approx(values, rel=0, abs=1.0)
+        assert conversions == theirs
+    micros = {name: value * 1e6 for name, value in channel_attribution[f"{model.value}_touch_value"].items()}
+    assert dict(zip(ours.channels, ours.value_micros, strict=True)) == pytest.approx(micros, rel=0, abs=1.0)
 
 
-def test_channel_attributions_random_walks_are_near(channel_attribution: Any) -> None:
-    answer = channel_attribution.markov_model(
-        FRAME.to_pandas(),
-        "path",
-        "conversions",
-        var_null="nulls",
-        out_more=True,
-        flg_pro=False,
-        verbose=False,
+def test_channel_attributions_random_walks_are_near(channel_attribution: Answers) -> None:
+    ours = credit(group_paths(ROWS), Model.MARKOV)
+    effects = ours.removal_effects
+    assert effects is not None
+    assert dict(zip(ours.channels, effects, strict=True)) == pytest.approx(
+        channel_attribution["removal_effects"], rel=0.1
     )
-    theirs = answer["removal_effects"].set_index("channel_name").sort_index().iloc[:, 0].to_numpy()
-    assert credit(group_paths(ROWS), Model.MARKOV).removal_effects == pytest.approx(theirs, rel=0.1)
+
+
+def test_a_record_belongs_to_its_journeys() -> None:
+    with pytest.raises(AssertionError, match="ask the peer anew"):
+        recorded("drawn", drawn_journeys().head(10))
 
 
 def test_removal_effects_equal_marketing_attribution_models_to_1e_9(mam: Any) -> None:
