@@ -55,7 +55,7 @@ up: setup ## the whole stack, until Ctrl-C
 	.venv/bin/unmogrowp up
 
 lock: .bootstrap/bin/uv ## pin requirements again
-	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+	$(UV) pip compile pyproject.toml --group dev --extra helm --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --custom-compile-command "make lock" --quiet --output-file requirements.lock
 
 clean:
