@@ -74,6 +74,11 @@ class PlaneFiles:
         return self.directory / "global.json"
 
     @property
+    def values(self) -> Path:
+        """The chart's values of a plane on Kubernetes; no secrets."""
+        return self.directory / "values.json"
+
+    @property
     def initial_admin_password(self) -> Path:
         """The dashboard's first password, for the operator to hand over and delete."""
         return self.directory / "initial_admin_password"

@@ -206,8 +206,7 @@ class LocalTenantDriver:
         self.stop(tenant_id)  # else the smoke test would ask the old process
         self.render(tenant_id)
         files = self._files(tenant_id)
-        files.write_description(replace(self._describe(files), version=version))
-        self.apply(tenant_id)
+        files.write_description(replace(self._describe(files), version=version, desired="running"))
 
     def _files(self, tenant_id: str) -> PlaneFiles:
         return PlaneFiles(self._settings.tenants_dir, tenant_id)

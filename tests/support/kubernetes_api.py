@@ -6,22 +6,33 @@ engine and lightkube talk to it as to a cluster.
 
 from __future__ import annotations
 
+import base64
+import datetime as dt
 import json
 import re
 import secrets
+import ssl
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from tests.support.kubernetes_objects import KINDS, ConflictError, Kind, NotFoundError, Object, Objects
+from tests.support.kubernetes_protobuf import secret_of
 
 PATH = re.compile(
     r"/(?:api|apis)/(?P<version>v1|[a-z0-9.]+/v[0-9][a-z0-9]*)"
@@ -37,9 +48,10 @@ class KubernetesApi:
 
     url: str
     token: str
+    certificate: str
     objects: Objects = field(default_factory=Objects)
     calls: list[tuple[str, str]] = field(default_factory=list)
-    bodies: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
     refused: int = 0
     is_down: bool = False
 
@@ -47,13 +59,22 @@ class KubernetesApi:
         """The calls that may have changed something."""
         return [call for call in self.calls if call[0] != "GET"]
 
+    def _authority(self) -> str:
+        return base64.b64encode(self.certificate.encode()).decode()
+
     def kubeconfig(self, directory: Path, namespace: str = "default") -> Path:
         """A kubeconfig of this server."""
         path = directory / "kubeconfig.json"
+        cluster = {"server": self.url, "certificate-authority-data": self._authority()}
         document = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": "here", "cluster": {"server": self.url}}],
+            "clusters": [
+                {
+                    "name": "here",
+                    "cluster": {"server": self.url, "certificate-authority-data": self._authority()},
+                }
+            ],
             "users": [{"name": "me", "user": {"token": self.token}}],
             "contexts": [
                 {"name": "here", "context": {"cluster": "here", "user": "me", "namespace": namespace}}
@@ -67,16 +88,17 @@ class KubernetesApi:
 @contextmanager
 def kubernetes_api() -> Iterator[KubernetesApi]:
     """A stand-in that serves until the block ends."""
-    api = KubernetesApi("", secrets.token_urlsafe(16))
+    certificate, key = _self_signed()
+    api = KubernetesApi("", secrets.token_urlsafe(16), certificate)
     ending = threading.Event()
 
     class Handler(_Handler):
         pass
 
     Handler.api, Handler.ending = api, ending
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    api.url = f"http://127.0.0.1:{server.server_port}"
+    server = _Server(("127.0.0.1", 0), Handler)
+    server.socket = _tls(certificate, key).wrap_socket(server.socket, server_side=True)
+    api.url = f"https://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
@@ -88,6 +110,45 @@ def kubernetes_api() -> Iterator[KubernetesApi]:
         server.server_close()
 
 
+def _self_signed() -> tuple[str, str]:
+    """A certificate of 127.0.0.1 and its key, PEM: clients send no token where there is no TLS."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubernetes stand-in")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    encodings = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return certificate.public_bytes(encodings[0]).decode(), key.private_bytes(*encodings).decode()
+
+
+def _tls(certificate: str, key: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+        file.write(certificate + key)
+        file.flush()
+        context.load_cert_chain(file.name)
+    return context
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A watcher that hangs up is no error; anything else is shown."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type] # typeshed narrows both
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1
@@ -95,19 +156,29 @@ class _Handler(BaseHTTPRequestHandler):
     api: KubernetesApi
     ending: threading.Event
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *_: object) -> None:
         """Say nothing: `calls` has it."""
 
     def do_GET(self) -> None:
         self._serve()
 
-    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
+    def do_POST(self) -> None:
+        self._serve()
+
+    def do_PUT(self) -> None:
+        self._serve()
+
+    def do_PATCH(self) -> None:
+        self._serve()
+
+    def do_DELETE(self) -> None:
+        self._serve()
 
     def _serve(self) -> None:
         split = urlsplit(self.path)
         query = dict(parse_qsl(split.query))
         length = int(self.headers.get("Content-Length") or 0)
-        text = self.rfile.read(length).decode()
+        raw = self.rfile.read(length)
         if self.api.is_down:
             self._status(503, "ServiceUnavailable", "the stand-in is down")
             return
@@ -116,17 +187,25 @@ class _Handler(BaseHTTPRequestHandler):
             self._status(401, "Unauthorized", "no or another token")
             return
         self.api.calls.append((self.command, split.path))
-        self.api.bodies.append(text)
+        self.api.bodies.append(raw)
         try:
             if not self._discovered(split.path):
-                self._resource(split.path, query, yaml.safe_load(text) if text else {})
+                self._resource(split.path, query, self._object(raw))
         except NotFoundError as error:
             self._status(404, "NotFound", str(error))
         except ConflictError as error:
             self._status(409, "AlreadyExists", str(error))
 
+    def _object(self, raw: bytes) -> Object:
+        if self.command == "DELETE" or not raw:
+            return {}
+        if self.headers.get("Content-Type") == "application/vnd.kubernetes.protobuf":
+            return secret_of(raw)
+        document: Object = yaml.safe_load(raw)  # JSON is YAML
+        return document
+
     def _discovered(self, path: str) -> bool:
-        groups = sorted({kind.group_version for kind in KINDS if "/" in kind.group_version})
+        versions = sorted({kind.group_version for kind in KINDS})
         if path == "/version":
             self._send(200, {"major": "1", "minor": "34", "gitVersion": "v1.34.0"})
         elif path == "/api":
@@ -137,11 +216,18 @@ class _Handler(BaseHTTPRequestHandler):
                 {
                     "kind": "APIGroupList",
                     "apiVersion": "v1",
-                    "groups": [_group(group_version) for group_version in groups],
+                    "groups": [_group(version) for version in versions if "/" in version],
                 },
             )
-        elif (version := path.removeprefix("/apis/").removeprefix("/api/")) in {"v1", *groups}:
+        elif (version := path.removeprefix("/apis/").removeprefix("/api/")) in versions:
             self._send(200, _resources(version))
+        elif path == "/openapi/v3":
+            documents = {
+                _root(version): {"serverRelativeURL": f"/openapi/v3/{_root(version)}"} for version in versions
+            }
+            self._send(200, {"paths": documents})
+        elif (version := path.removeprefix("/openapi/v3/apis/").removeprefix("/openapi/v3/api/")) in versions:
+            self._send(200, _openapi(version))
         else:
             return False
         return True
@@ -240,6 +326,30 @@ def _group(group_version: str) -> Object:
     group, version = group_version.split("/")
     preferred = {"groupVersion": group_version, "version": version}
     return {"name": group, "versions": [preferred], "preferredVersion": preferred}
+
+
+def _root(group_version: str) -> str:
+    return f"apis/{group_version}" if "/" in group_version else f"api/{group_version}"
+
+
+def _openapi(group_version: str) -> Object:
+    """As much as tells a client that the server checks fields itself, so that it need not."""
+    parts = group_version.split("/")
+    group, version = ("", parts[0]) if len(parts) == 1 else parts
+    field_validation = [{"name": "fieldValidation", "in": "query", "schema": {"type": "string"}}]
+    paths = {}
+    for kind in KINDS:
+        if kind.group_version == group_version:
+            place = "namespaces/{namespace}/" if kind.is_namespaced else ""
+            named = {"group": group, "version": version, "kind": kind.kind}
+            paths[f"/{_root(group_version)}/{place}{kind.plural}/{{name}}"] = {
+                "patch": {
+                    "x-kubernetes-group-version-kind": named,
+                    "parameters": field_validation,
+                    "responses": {"200": {"description": "OK"}},
+                }
+            }
+    return {"openapi": "3.0.0", "info": {"title": "stand-in", "version": "v1.34.0"}, "paths": paths}
 
 
 def _resources(group_version: str) -> Object:

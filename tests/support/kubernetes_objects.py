@@ -149,7 +149,6 @@ class Objects:
         self._version += 1
         fresh |= {"apiVersion": kind.group_version, "kind": kind.kind}
         if kind.kind == "Secret":
-
             data = fresh.setdefault("data", {})
             for name, text in fresh.pop("stringData", {}).items():
                 data[name] = base64.b64encode(text.encode()).decode()
