@@ -9,8 +9,10 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import json
+import os
 import re
 import secrets
+import signal
 import ssl
 import sys
 import tempfile
@@ -54,6 +56,7 @@ class KubernetesApi:
     bodies: list[bytes] = field(default_factory=list)
     refused: int = 0
     is_down: bool = False
+    kill_at_write: tuple[int, int] | None = None  # (writes still let through, pid): then kill -9
 
     def writes(self) -> list[tuple[str, str]]:
         """The calls that may have changed something."""
@@ -69,12 +72,7 @@ class KubernetesApi:
         document = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [
-                {
-                    "name": "here",
-                    "cluster": {"server": self.url, "certificate-authority-data": self._authority()},
-                }
-            ],
+            "clusters": [{"name": "here", "cluster": cluster}],
             "users": [{"name": "me", "user": {"token": self.token}}],
             "contexts": [
                 {"name": "here", "context": {"cluster": "here", "user": "me", "namespace": namespace}}
@@ -188,6 +186,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.api.calls.append((self.command, split.path))
         self.api.bodies.append(raw)
+        if self.command != "GET" and self._kills():
+            self.close_connection = True
+            return
         try:
             if not self._discovered(split.path):
                 self._resource(split.path, query, self._object(raw))
@@ -195,6 +196,16 @@ class _Handler(BaseHTTPRequestHandler):
             self._status(404, "NotFound", str(error))
         except ConflictError as error:
             self._status(409, "AlreadyExists", str(error))
+
+    def _kills(self) -> bool:
+        """Whether the client was killed instead of being answered; the write is done or not, as it happens."""
+        if self.api.kill_at_write is None:
+            return False
+        left, pid = self.api.kill_at_write
+        self.api.kill_at_write = (left - 1, pid)
+        if left == 0:
+            os.kill(pid, signal.SIGKILL)
+        return left <= 0
 
     def _object(self, raw: bytes) -> Object:
         if self.command == "DELETE" or not raw:

@@ -1,5 +1,6 @@
-"""Reading the one protobuf message that Helm's engine sends: a Secret (its release record). Field numbers are
-those of Kubernetes' generated.proto.
+"""Reading the one protobuf message that Helm's engine sends: a Secret (its release record).
+
+Field numbers are those of Kubernetes' generated.proto.
 """
 
 from __future__ import annotations
