@@ -287,3 +287,31 @@ def test_killed_at_its_writes_to_the_cluster_the_next_run_finishes_with_the_same
     home.remove("t123")
     assert home.api.objects.names() == []
     assert home.registry.active_key_digests("service") == {}
+
+
+def test_an_enterprise_plane_has_a_database_of_its_own_that_goes_with_it(
+    home: HelmHome, postgres_url: str
+) -> None:
+    home.registry.request("big", "enterprise", "ann")
+    home.registry.transition("big", TenantState.PROVISIONING, actor="job")
+    driver = home.with_helm(database_admin_url=postgres_url)
+    provision(driver, "big")
+    secret = home.api.objects.get(KIND["Secret"], "unmogrowp-client-big", "client-big-secrets")
+    url = base64.b64decode(secret["data"]["DATABASE_URL"]).decode()
+    assert "unmogrow_tenant_big" in url
+    names = home.api.objects.names()
+    assert "Job unmogrowp-client-big/client-big-migrate" in names
+    assert "HorizontalPodAutoscaler unmogrowp-client-big/client-big" in names
+    home.api.objects.broken_tags.add("2.0.0")
+    with pytest.raises(ServiceUnavailableError, match=r"installing its plane failed: .*failed"):
+        driver.move_to("big", "2.0.0")  # its migration's job fails, so its pods are not touched
+    assert driver.version("big") == "1.0.0"
+    found = home.api.objects.get(KIND["StatefulSet"], "unmogrowp-client-big", "client-big")
+    assert found["spec"]["template"]["spec"]["containers"][0]["image"].endswith(":1.0.0")
+    with pytest.raises(ServiceUnavailableError, match="its database is not migrated: Failed"):
+        driver.migrate("big")
+    driver.move_to("big", "1.0.0")
+    driver.migrate("big")
+    for step in (driver.forget_export_target, driver.stop, driver.revoke_secrets, driver.destroy):
+        step("big")
+    assert home.api.objects.names() == []
