@@ -103,7 +103,7 @@ class _Drill:
 
     def finish(self, calm: dict[str, dict[str, Any]]) -> dict[str, int]:
         """Let the last retry finish; what differs from the undisturbed tenant."""
-        self._in_a_child(_run_and_count, "", 0, self._requested(), 0)
+        self._finish_until(TenantState.DELETED)
         seen = {"active": self._alive, "deleted": self._settled(self._tenant)}
         for when, expected in calm.items():
             self.details += [
@@ -118,10 +118,14 @@ class _Drill:
 
     def _activate(self) -> None:
         """The last retry of provisioning finishes; then the tenant is to go."""
-        if self._house.registry.get(self._tenant).state is not TenantState.ACTIVE:
-            self._in_a_child(_run_and_count, "", 0, self._requested(), 0)
+        self._finish_until(TenantState.ACTIVE)
         self._alive = self._settled(self._tenant)
         self._house.registry.request_deletion(self._tenant, "drill")
+
+    def _finish_until(self, state: TenantState) -> None:
+        """One more run, unless the last one was killed when all was done."""
+        if self._house.registry.get(self._tenant).state is not state:
+            self._in_a_child(_run_and_count, "", 0, self._requested(), 0)
 
     def _requested(self) -> dg.RunRequest:
         if requests := self._of_the_hurt():

@@ -1,7 +1,7 @@
 """The memory of the Kubernetes API stand-in: objects by path, patches, selectors, and what controllers would do.
 
 No HTTP here. Controllers answer at once: a StatefulSet's pods are ready and a Job is complete when they are
-written, unless their image's tag is among `broken_tags`.
+written, unless their image's tag, or `<namespace>/<tag>`, is among `broken_tags`.
 """
 
 from __future__ import annotations
@@ -188,7 +188,8 @@ def _control(fresh: Object, broken_tags: set[str]) -> None:
     if fresh["kind"] not in {"StatefulSet", "Job"}:
         return
     image = fresh["spec"]["template"]["spec"]["containers"][0]["image"]
-    is_well = image.rsplit(":", 1)[-1] not in broken_tags
+    tag = image.rsplit(":", 1)[-1]
+    is_well = broken_tags.isdisjoint({tag, f"{fresh['metadata']['namespace']}/{tag}"})
     generation = fresh["metadata"]["generation"]
     if fresh["kind"] == "StatefulSet":
         replicas = fresh["spec"].get("replicas", 1)

@@ -7,33 +7,16 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from resources.plane_settings import TenantPlaneSettings
 from tenant_plane import database
 from tests.support.servers import own_schema, postgres_server
-from tests.unit.tenant_plane.plane_process import PASSWORD_HASH, PlaneProcess, running
+from tests.unit.tenant_plane.plane_process import PlaneProcess, running
 
-PODS = 6
+PODS = 3
 
 
 def _migrate(home: Path, url: str) -> None:
-    """As a pod of its own: nothing on disk is shared, so the file's lock is of no help."""
-    settings = TenantPlaneSettings.model_validate(
-        {
-            "id": "t123",
-            "home": home,
-            "port": 1,
-            "ingest_url": "http://127.0.0.1:1",
-            "ingest_token": "i",
-            "service_token": "s",
-            "signing_key": "k",
-            "session_key": "e",
-            "admin_password_hash": PASSWORD_HASH,
-            "database_url": url,
-        }
-    )
-    engine = database.create_engine(settings)
-    database.migrate(engine, settings)
-    engine.dispose()
+    """In a process of its own, as a pod: nothing on disk is shared, so the file's lock is of no help."""
+    PlaneProcess(home, extra={"DATABASE_URL": url}).run("migrate")
 
 
 def test_pods_that_migrate_one_database_at_once_wait_for_each_other_and_it_serves(tmp_path: Path) -> None:
