@@ -91,7 +91,7 @@ def drill_command(
 def _chosen(name: Drill, options: dict[str, Any]) -> Callable[[Path, Callable[[str], None]], dict[str, Any]]:
     from benchmarks.drills import disk, kill, order, outage, provisioning, restate  # noqa: PLC0415 - Dagster and PyIceberg: 3 CPU s
 
-    in_a_workdir = {
+    in_a_workdir: dict[Drill, Callable[..., dict[str, Any]]] = {
         Drill.ORDER: order.run,
         Drill.OUTAGE: outage.run,
         Drill.RESTATE: restate.run,

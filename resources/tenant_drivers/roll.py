@@ -70,7 +70,8 @@ def waves(tenant_ids: Sequence[str], sizes: str) -> list[list[str]]:
         ContractError: a size is neither a number nor a share, or nothing.
     """
     counts = [_size(text.strip(), len(tenant_ids)) for text in sizes.split(",")]
-    cut, start = [], 0
+    cut: list[list[str]] = []
+    start = 0
     while start < len(tenant_ids):
         end = start + counts[min(len(cut), len(counts) - 1)]
         cut.append(list(tenant_ids[start:end]))
@@ -126,7 +127,8 @@ class Roll:
         Raises:
             ContractError: as `plan`.
         """
-        planned, done = self.plan(version, sizes), []
+        planned = self.plan(version, sizes)
+        done: list[Step] = []
         for number in sorted({step.wave for step in planned.steps}):
             wave = [step for step in planned.steps if step.wave == number]
             self._tell(f"wave {number}: {len(wave)} of {len(planned.steps)} tenants")

@@ -7,32 +7,25 @@ engine and lightkube talk to it as to a cluster.
 from __future__ import annotations
 
 import base64
-import datetime as dt
 import json
 import os
 import re
 import secrets
 import signal
-import ssl
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
+from tests.support.kubernetes_documents import group, openapi, resource_list, root, self_signed, tls_context
 from tests.support.kubernetes_objects import KINDS, ConflictError, Kind, NotFoundError, Object, Objects
 from tests.support.kubernetes_protobuf import secret_of
 
@@ -41,7 +34,6 @@ PATH = re.compile(
     r"(?:/namespaces/(?P<namespace>[a-z0-9-]+)(?=/))?"
     r"/(?P<plural>[a-z]+)(?:/(?P<name>[a-z0-9.-]+))?"
 )
-VERBS = ["create", "delete", "get", "list", "patch", "update", "watch"]
 
 
 @dataclass
@@ -86,7 +78,7 @@ class KubernetesApi:
 @contextmanager
 def kubernetes_api() -> Iterator[KubernetesApi]:
     """A stand-in that serves until the block ends."""
-    certificate, key = _self_signed()
+    certificate, key = self_signed()
     api = KubernetesApi("", secrets.token_urlsafe(16), certificate)
     ending = threading.Event()
 
@@ -95,7 +87,7 @@ def kubernetes_api() -> Iterator[KubernetesApi]:
 
     Handler.api, Handler.ending = api, ending
     server = _Server(("127.0.0.1", 0), Handler)
-    server.socket = _tls(certificate, key).wrap_socket(server.socket, server_side=True)
+    server.socket = tls_context(certificate, key).wrap_socket(server.socket, server_side=True)
     api.url = f"https://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
@@ -106,36 +98,6 @@ def kubernetes_api() -> Iterator[KubernetesApi]:
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-def _self_signed() -> tuple[str, str]:
-    """A certificate of 127.0.0.1 and its key, PEM: clients send no token where there is no TLS."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubernetes stand-in")])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    encodings = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    return certificate.public_bytes(encodings[0]).decode(), key.private_bytes(*encodings).decode()
-
-
-def _tls(certificate: str, key: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
-        file.write(certificate + key)
-        file.flush()
-        context.load_cert_chain(file.name)
-    return context
 
 
 class _Server(ThreadingHTTPServer):
@@ -227,18 +189,18 @@ class _Handler(BaseHTTPRequestHandler):
                 {
                     "kind": "APIGroupList",
                     "apiVersion": "v1",
-                    "groups": [_group(version) for version in versions if "/" in version],
+                    "groups": [group(version) for version in versions if "/" in version],
                 },
             )
         elif (version := path.removeprefix("/apis/").removeprefix("/api/")) in versions:
-            self._send(200, _resources(version))
+            self._send(200, resource_list(version))
         elif path == "/openapi/v3":
             documents = {
-                _root(version): {"serverRelativeURL": f"/openapi/v3/{_root(version)}"} for version in versions
+                root(version): {"serverRelativeURL": f"/openapi/v3/{root(version)}"} for version in versions
             }
             self._send(200, {"paths": documents})
         elif (version := path.removeprefix("/openapi/v3/apis/").removeprefix("/openapi/v3/api/")) in versions:
-            self._send(200, _openapi(version))
+            self._send(200, openapi(version))
         else:
             return False
         return True
@@ -331,52 +293,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
         self.wfile.flush()
-
-
-def _group(group_version: str) -> Object:
-    group, version = group_version.split("/")
-    preferred = {"groupVersion": group_version, "version": version}
-    return {"name": group, "versions": [preferred], "preferredVersion": preferred}
-
-
-def _root(group_version: str) -> str:
-    return f"apis/{group_version}" if "/" in group_version else f"api/{group_version}"
-
-
-def _openapi(group_version: str) -> Object:
-    """As much as tells a client that the server checks fields itself, so that it need not."""
-    parts = group_version.split("/")
-    group, version = ("", parts[0]) if len(parts) == 1 else parts
-    field_validation = [{"name": "fieldValidation", "in": "query", "schema": {"type": "string"}}]
-    paths = {}
-    for kind in KINDS:
-        if kind.group_version == group_version:
-            place = "namespaces/{namespace}/" if kind.is_namespaced else ""
-            named = {"group": group, "version": version, "kind": kind.kind}
-            paths[f"/{_root(group_version)}/{place}{kind.plural}/{{name}}"] = {
-                "patch": {
-                    "x-kubernetes-group-version-kind": named,
-                    "parameters": field_validation,
-                    "responses": {"200": {"description": "OK"}},
-                }
-            }
-    return {"openapi": "3.0.0", "info": {"title": "stand-in", "version": "v1.34.0"}, "paths": paths}
-
-
-def _resources(group_version: str) -> Object:
-    return {
-        "kind": "APIResourceList",
-        "apiVersion": "v1",
-        "groupVersion": group_version,
-        "resources": [
-            {
-                "name": kind.plural,
-                "singularName": kind.kind.lower(),
-                "namespaced": kind.is_namespaced,
-                "kind": kind.kind,
-                "verbs": VERBS,
-            }
-            for kind in KINDS
-            if kind.group_version == group_version
-        ],
-    }
