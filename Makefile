@@ -55,8 +55,10 @@ up: setup ## the whole stack, until Ctrl-C
 	.venv/bin/unmogrowp up
 
 lock: .bootstrap/bin/uv ## pin requirements again
-	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+	$(UV) pip compile pyproject.toml --group dev --extra helm --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --custom-compile-command "make lock" --quiet --output-file requirements.lock
+	$(UV) pip compile deploy/tenant-plane.in --constraint requirements.lock --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --custom-compile-command "make lock" --quiet --output-file deploy/tenant-plane.lock
 
 clean:
 	rm -rf .venv .bootstrap tenant_plane/web/dist tenant_plane/web/node_modules dbt_project/target

@@ -26,15 +26,23 @@ class Drill(StrEnum):
     ORDER = "order"
     OUTAGE = "outage"
     RESTATE = "restate"
+    PROVISIONING = "provisioning"
 
 
 def drill_command(
-    name: Annotated[Drill, typer.Argument(help="what to do to the door, the lander, or the marts (restate)")],
+    name: Annotated[
+        Drill,
+        typer.Argument(
+            help="what to do to the door, the lander, the marts (restate), a tenant (provisioning)"
+        ),
+    ],
     *,
     times: Annotated[int, typer.Option(min=1, help="kill: how often")] = 200,
     seed: Annotated[
         int,
-        typer.Option(help="kill, restate: of what is random; of a kill the same seed is not the same run"),
+        typer.Option(
+            help="of what is random: kill (the same seed is not the same run), restate, provisioning"
+        ),
     ] = 7,
     without_native: Annotated[
         bool, typer.Option("--without-native", help="kill: not the compiled scan")
@@ -43,21 +51,29 @@ def drill_command(
     batches: Annotated[int, typer.Option(min=2, help="outage: how many pile up")] = 20,
     batch_events: Annotated[int, typer.Option(min=500, help="outage: events in a batch")] = 100_000,
     orders: Annotated[int, typer.Option(min=1, help="restate: how many random orders of arrivals")] = 1_000,
+    moments: Annotated[
+        int, typer.Option(min=0, help="provisioning: kills inside each step; 0 = at every effect it has")
+    ] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Break the door and the lander under load, in a home of its own, and compare what was said with what landed.
 
     `restate` needs no process: marts made slice by slice from random arrivals, against marts made in one go.
+    `provisioning` makes and removes a tenant, killing the run in and after every step.
     Exit code 1 when anything was lost, doubled, or did not recover by itself.
     """
-    kill_options: dict[str, Any] = {"times": times, "seed": seed, "is_native": not without_native}
-    outage_options = {"batches": batches, "batch_events": batch_events}
-    restate_options = {"orders": orders, "seed": seed}
+    options: dict[Drill, dict[str, Any]] = {
+        Drill.KILL: {"times": times, "seed": seed, "is_native": not without_native},
+        Drill.ORDER: {"events": events},
+        Drill.OUTAGE: {"batches": batches, "batch_events": batch_events},
+        Drill.RESTATE: {"orders": orders, "seed": seed},
+        Drill.PROVISIONING: {"seed": seed, "moments_max": moments or None},
+    }
     home = load_settings().home  # on the disk that the stack would use
     try:
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="drill-", dir=home) as workdir:
-            chosen = _chosen(name, kill_options, events, outage_options, restate_options)
+            chosen = _chosen(name, options.get(name, {}))
             document = chosen(Path(workdir), _say)
     except OSError as error:
         fail(f"the drill could not run: {error}")
@@ -72,23 +88,19 @@ def drill_command(
         fail(f"the drill found faults: {faults}. {'; '.join(document['details'][:3])}")
 
 
-def _chosen(
-    name: Drill,
-    kill_options: dict[str, Any],
-    events: int,
-    outage_options: dict[str, int],
-    restate_options: dict[str, Any],
-) -> Callable[[Path, Callable[[str], None]], dict[str, Any]]:
-    from benchmarks.drills import disk, kill, order, outage, restate  # noqa: PLC0415 - Dagster and PyIceberg: 3 CPU s
+def _chosen(name: Drill, options: dict[str, Any]) -> Callable[[Path, Callable[[str], None]], dict[str, Any]]:
+    from benchmarks.drills import disk, kill, order, outage, provisioning, restate  # noqa: PLC0415 - Dagster and PyIceberg: 3 CPU s
 
+    in_a_workdir: dict[Drill, Callable[..., dict[str, Any]]] = {
+        Drill.ORDER: order.run,
+        Drill.OUTAGE: outage.run,
+        Drill.RESTATE: restate.run,
+        Drill.PROVISIONING: provisioning.run,
+    }
     if name is Drill.KILL:
-        return lambda workdir, say: kill.run(workdir / "home", say=say, **kill_options)
-    if name is Drill.ORDER:
-        return lambda workdir, say: order.run(workdir, events=events, say=say)
-    if name is Drill.OUTAGE:
-        return lambda workdir, say: outage.run(workdir, say=say, **outage_options)
-    if name is Drill.RESTATE:
-        return lambda workdir, say: restate.run(workdir, say=say, **restate_options)
+        return lambda workdir, say: kill.run(workdir / "home", say=say, **options)
+    if name in in_a_workdir:
+        return lambda workdir, say: in_a_workdir[name](workdir, say=say, **options)
     return lambda workdir, say: disk.run(name.value, workdir / "home", say)
 
 

@@ -25,6 +25,7 @@ from cli.simulate import simulate_command
 from cli.skan import skan_app
 from cli.stack import down_command, status_command, up_command
 from cli.tenant import tenant_app
+from cli.tenant_roll import roll_command
 from cli.trace import trace_app
 from resources.errors import UnMoGrowPError
 
@@ -51,6 +52,7 @@ app.command("maintain")(maintain_command)
 app.add_typer(attribution_app, name="attribution")
 app.add_typer(schema_app, name="schema")
 app.add_typer(quarantine_app, name="quarantine")
+tenant_app.command("roll")(roll_command)
 app.add_typer(tenant_app, name="tenant")
 rules_app.command("restate")(restate_command)
 app.add_typer(rules_app, name="rules")

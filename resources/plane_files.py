@@ -2,7 +2,7 @@
 
 `plane.env` (0600) is the truth about the plane's secrets; `global.json` (0600) is the part of it that the
 global plane needs to push; `plane.json` holds no secret and tells the supervisor what should run. Deciding
-what goes into them is `resources.tenant_driver`'s.
+what goes into them is `resources.tenant_drivers`'s.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from resources.errors import ContractError
 from resources.registry.records import TENANT_ID_PATTERN
 
 ENV_PREFIX = "UNMOGROWP_TENANT_"
+DRAFT_PATTERN = re.compile(r"\..+\.[0-9a-f]{8}")  # what `write_private` calls a file that is not whole yet
 DesiredState = Literal["running", "stopped"]
 
 
@@ -33,6 +34,7 @@ class PlaneDescription:
     browser_url: str
     revision: int
     desired: DesiredState
+    version: str = "0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,11 @@ class PlaneFiles:
     def global_credentials(self) -> Path:
         """What the global plane needs to push to this plane."""
         return self.directory / "global.json"
+
+    @property
+    def values(self) -> Path:
+        """The chart's values of a plane on Kubernetes; no secrets."""
+        return self.directory / "values.json"
 
     @property
     def initial_admin_password(self) -> Path:
@@ -122,6 +129,12 @@ class PlaneFiles:
     def write_description(self, description: PlaneDescription) -> None:
         """Make `description` what the supervisor reads."""
         write_private(self.description, json.dumps(asdict(description), indent=2) + "\n")
+
+    def remove_drafts(self) -> None:
+        """Remove what a killed writer of `write_private` left; call it where nobody else writes."""
+        for path in self.directory.glob(".*"):
+            if DRAFT_PATTERN.fullmatch(path.name):
+                path.unlink(missing_ok=True)
 
     def process_environment(self) -> dict[str, str]:
         """The whole environment of the plane's process: nothing of the global plane's is in it."""

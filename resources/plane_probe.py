@@ -42,11 +42,11 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
-    """Ask five times a second until `condition` holds; False when it does not in time."""
+def wait_until(condition: Callable[[], bool], timeout_s: float, interval_s: float = 0.2) -> bool:
+    """Ask again and again until `condition` holds; False when it does not in time."""
     deadline_s = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline_s:
             return False
-        time.sleep(0.2)
+        time.sleep(interval_s)
     return True

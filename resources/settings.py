@@ -85,6 +85,7 @@ class Settings(BaseSettings):
     clickhouse_port: int = 8123
     mlflow_port: int = 5000
     tenant_port_base: int = 8080
+    tenant_driver: Literal["local", "helm"] = Field(default="local", description="where tenants' planes run")
 
     # the door
     event_max_bytes: int = 64 * 1024

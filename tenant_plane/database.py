@@ -1,4 +1,4 @@
-"""The tenant's own database: tables, engine, and migrations under a file lock.
+"""The tenant's own database: tables, engine, and migrations under a lock.
 
 Belongs here: what must survive a restart and is not a file of rows (users, sessions, keys, pushes, which
 slices are there). Marts and scores are Parquet files beside it. Moments are integer Unix milliseconds.
@@ -18,6 +18,7 @@ from resources.errors import SettingsError
 from resources.plane_settings import TenantPlaneSettings
 
 ADMIN = "admin"
+MIGRATION_LOCK_ID = 0x6D696772  # "migr", within the plane's own database
 
 metadata = sa.MetaData()
 users = sa.Table(
@@ -113,9 +114,16 @@ def migrate(engine: sa.Engine, settings: TenantPlaneSettings) -> None:
     with (settings.home / ".migrate.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed, also by a crash
         with engine.begin() as connection:
+            _lock_database(connection)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             _seed_administrator(connection, password_hash)
+
+
+def _lock_database(connection: sa.Connection) -> None:
+    """On a server, let pods of other nodes wait until this migration is committed; the file's lock is one node's."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:id)"), {"id": MIGRATION_LOCK_ID})
 
 
 def _seed_administrator(connection: sa.Connection, password_hash: str) -> None:

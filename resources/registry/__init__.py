@@ -1,7 +1,7 @@
 """The tenant registry: tenants, their states, keys, rules and the audit trail, in SQLite or PostgreSQL.
 
 Its migrations live beside it (`migrations/`, see `docs/adr/0002-registry-lives-in-resources.md`).
-What is done *to* a tenant's plane is in `resources.tenant_driver`; HTTP is in `control_plane`.
+What is done *to* a tenant's plane is in `resources.tenant_drivers`; HTTP is in `control_plane`.
 """
 
 from resources.registry.keys import KEY_KINDS, digest_of, key_id_of

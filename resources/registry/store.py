@@ -1,7 +1,7 @@
 """`Registry`: the stores of tenants, keys, rules, conversion documents and audit as one door.
 
 Each call is one short transaction. Nothing here does anything *to* a tenant's plane
-(`resources.tenant_driver` does), and no key is logged.
+(`resources.tenant_drivers` does), and no key is logged.
 """
 
 from __future__ import annotations

@@ -2,123 +2,38 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import dagster as dg
 import httpx
 import pytest
 
-from assets.partitions import TENANT_DIMENSION
 from assets.tenant_generations import ATTEMPTS_MAX, GiveUp, Launch, decide, failure_sentence
-from assets.tenants import (
-    TENANT_TAG,
-    build_tenant_defs,
-    build_tenant_requests_sensor,
-    deprovision_tenant,
-    provision_tenant,
-)
+from assets.tenant_steps import DEPROVISION_STEPS, PROVISION_STEPS, provision_tenant
+from assets.tenants import TENANT_TAG, build_tenant_defs
+from benchmarks.drills import provisioning
+from benchmarks.drills.tenant_house import JOBS, House, opened_house, supervised
 from resources.plane_files import PlaneFiles
-from resources.registry import Registry, Tenant, TenantState
-from resources.settings import APPLICATION_ROOT, Settings, child_environment
-
-STEPS = ("render", "migrate", "start", "smoke_test", "add_partition", "activate")
-JOBS = {"provision_tenant": provision_tenant, "deprovision_tenant": deprovision_tenant}
-
-
-@dataclass(frozen=True)
-class House:
-    """What a test needs: settings, registry and a Dagster instance on disk."""
-
-    settings: Settings
-    registry: Registry
-    instance: dg.DagsterInstance
-
-    def tick(self) -> list[dg.RunRequest]:
-        """One evaluation of the sensor."""
-        sensor = build_tenant_requests_sensor(self.settings.sensor_interval_s)
-        resources = {"registry": self.registry}
-        with dg.build_sensor_context(instance=self.instance, resources=resources) as context:
-            result = sensor(context)
-        assert isinstance(result, dg.SensorResult)
-        return list(result.run_requests or [])
-
-    def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
-        """The requested run, here and now."""
-        return _execute(self.settings, self.registry, self.instance, request, hooks=set())
-
-    @property
-    def partitions(self) -> set[str]:
-        """The tenants of the asset graph."""
-        return set(self.instance.get_dynamic_partitions(TENANT_DIMENSION))
-
-
-def _execute(
-    settings: Settings,
-    registry: Registry,
-    instance: dg.DagsterInstance,
-    request: dg.RunRequest,
-    hooks: set[dg.HookDefinition],
-) -> dg.ExecuteInProcessResult:
-    job = JOBS[str(request.job_name)].with_hooks(hooks)
-    return job.execute_in_process(
-        run_config=request.run_config,
-        instance=instance,
-        tags={**request.tags, "dagster/run_key": str(request.run_key)},
-        resources={"settings": settings, "registry": registry},
-        raise_on_error=False,
-    )
-
-
-def _run_and_be_killed_after(step: str, settings: Settings, request: dg.RunRequest, dagster_dir: str) -> None:
-    """In a process of its own: kill -9 at the moment this step has succeeded."""
-
-    @dg.success_hook
-    def kill(context: dg.HookContext) -> None:
-        if context.op.name == step:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    registry = Registry(settings.registry_url)
-    with dg.DagsterInstance.local_temp(dagster_dir) as instance:
-        _execute(settings, registry, instance, request, hooks={kill})
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return cast("int", probe.getsockname()[1])
+from resources.registry import Tenant, TenantState
+from resources.settings import Settings
 
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
-    settings = Settings(home=tmp_path / "home", tenant_port_base=_free_port())
-    registry = Registry(settings.registry_url)
-    registry.migrate()
-    (tmp_path / "dagster").mkdir()
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
-        yield House(settings, registry, instance)
-    registry.close()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        settings = Settings(home=tmp_path / "home", tenant_port_base=probe.getsockname()[1])
+    with opened_house(settings, tmp_path / "dagster") as house:
+        yield house
 
 
 @pytest.fixture
 def supervisor(house: House) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "resources.embedded.tenant_supervisor"],
-        cwd=APPLICATION_ROOT,
-        env=child_environment(UNMOGROWP_HOME=str(house.settings.home)),
-        stderr=subprocess.DEVNULL,
-    )
-    yield process
-    process.terminate()
-    process.wait(timeout=30)
+    with supervised(house.settings) as process:
+        yield process
 
 
 def _only(requests: list[dg.RunRequest]) -> dg.RunRequest:
@@ -212,36 +127,15 @@ def test_a_run_that_starts_after_its_tenant_was_deleted_touches_nothing(house: H
     assert not house.settings.tenants_dir.exists()
 
 
-def test_provisioning_killed_after_every_step_finishes_with_the_same_result_and_no_leftover(
-    house: House, supervisor: subprocess.Popen[bytes], tmp_path: Path
+def test_provisioning_and_deletion_killed_in_and_after_every_step_end_like_undisturbed_ones(
+    tmp_path: Path,
 ) -> None:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["assets.tenants"])  # Dagster is imported once, not once per kill
-    house.registry.request("t123", "standard", "ann")
-    files, seen = PlaneFiles(house.settings.tenants_dir, "t123"), []
-    for step in STEPS:
-        if not (requests := house.tick()):  # three runs of one generation were killed
-            assert "without finishing" in str(house.registry.get("t123").reason)
-            house.registry.resume("t123", "ann")
-            requests = house.tick()
-        arguments = (step, house.settings, _only(requests), str(tmp_path / "dagster"))
-        process = context.Process(target=_run_and_be_killed_after, args=arguments)
-        process.start()
-        process.join(timeout=120)
-        assert process.exitcode == -signal.SIGKILL, step
-        assert house.tick() == []  # Dagster still believes in the run
-        for run in house.instance.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-            house.instance.report_run_failed(run)  # what run monitoring does
-        seen.append(files.read_env())
-    assert house.tick() == []
-    tenant = house.registry.get("t123")
-    assert tenant.state is TenantState.ACTIVE
-    assert all(env == seen[0] for env in seen)
-    assert len(house.registry.keys("t123")) == 2
-    assert house.partitions == {"t123"}
-    drafts = [path.name for path in files.directory.iterdir() if path.name.startswith(".")]
-    assert drafts == [".running.lock"]
-    assert httpx.get(f"{tenant.plane_url}/health", headers={"X-Tenant-ID": "t123"}).is_success
+    said: list[str] = []
+    document = provisioning.run(tmp_path, seed=7, say=said.append, moments_max=1)
+    assert document["faults"] == {"differences": 0, "secrets_changed": 0}, document
+    steps = [step.name for step in (*PROVISION_STEPS, *DEPROVISION_STEPS)]
+    assert [line for line in said if "after it" in line] == [f"killed in {name}, after it" for name in steps]
+    assert document["kills"] > len(steps)
 
 
 # Dagster itself passes the beta parameter `owners` when it binds resources to a sensor's jobs

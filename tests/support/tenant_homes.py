@@ -8,7 +8,7 @@ from typing import cast
 
 from resources.registry import Registry, TenantState
 from resources.settings import Settings
-from resources.tenant_driver import LocalTenantDriver
+from resources.tenant_drivers.local import LocalTenantDriver
 
 
 def _free_port() -> int:
@@ -28,3 +28,11 @@ def provisioning(registry: Registry, *tenant_ids: str) -> None:
     for tenant_id in tenant_ids:
         registry.request(tenant_id, "starter", "ann")
         registry.transition(tenant_id, TenantState.PROVISIONING, actor="job")
+
+
+def prepared(driver: LocalTenantDriver, tenant_id: str) -> str:
+    """Everything of the plane but its process; its URL."""
+    url = driver.render(tenant_id)
+    driver.store_secrets(tenant_id)
+    driver.register_export_target(tenant_id)
+    return url

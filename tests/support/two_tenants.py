@@ -34,12 +34,13 @@ from resources.plane_settings import TenantPlaneSettings
 from resources.registry import Registry, TenantState
 from resources.rules import RuleSet
 from resources.settings import APPLICATION_ROOT, Settings
-from resources.tenant_driver import LocalTenantDriver
+from resources.tenant_drivers.local import LocalTenantDriver
 from resources.tenant_gateway import TenantGateway
 from tenant_plane.database import create_engine
 from tenant_plane.sessions import mint_app_key
 from tests.support.marked_exports import DATE, marked_table, published
 from tests.support.marked_models import SCORES, register_models
+from tests.support.tenant_homes import prepared
 from tests.support.trace_world import events_frame, marts_of, put
 from tests.support.trace_world import served as clickhouse_served
 
@@ -213,9 +214,9 @@ def _wait_for(url: str) -> None:
 def _provisioned(registry: Registry, driver: LocalTenantDriver, tenants_dir: Path, tenant_id: str) -> Tenant:
     registry.request(tenant_id, "starter", "test")
     registry.transition(tenant_id, TenantState.PROVISIONING, actor="test")
-    tenant = Tenant(tenant_id, PlaneFiles(tenants_dir, tenant_id), driver.render(tenant_id))
+    tenant = Tenant(tenant_id, PlaneFiles(tenants_dir, tenant_id), prepared(driver, tenant_id))
+    driver.apply(tenant_id)
     driver.migrate(tenant_id)
-    driver.start(tenant_id)
     driver.smoke_test(tenant_id)
     registry.transition(tenant_id, TenantState.ACTIVE, actor="test")
     tenant.secrets |= _credentials(registry, tenant)

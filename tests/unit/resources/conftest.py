@@ -12,7 +12,7 @@ import pytest
 from resources.lake import Lake
 from resources.registry import Registry
 from resources.settings import Settings
-from resources.tenant_driver import LocalTenantDriver
+from resources.tenant_drivers.local import LocalTenantDriver
 from tests.support.servers import S3Server, own_schema, postgres_server, s3_server
 from tests.support.tenant_homes import opened_home
 

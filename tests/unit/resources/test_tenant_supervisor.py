@@ -20,8 +20,8 @@ from resources.embedded.tenant_supervisor import (
 from resources.plane_files import PlaneFiles, is_running
 from resources.registry import Registry
 from resources.settings import APPLICATION_ROOT, Settings, child_environment
-from resources.tenant_driver import LocalTenantDriver
-from tests.support.tenant_homes import provisioning
+from resources.tenant_drivers.local import LocalTenantDriver
+from tests.support.tenant_homes import prepared, provisioning
 
 MARKER = "global-plane-secret-that-no-tenant-may-see"
 
@@ -67,9 +67,9 @@ def test_the_supervisor_runs_restarts_and_ends_planes_and_tells_them_nothing(
 ) -> None:
     settings, registry, driver = opened
     provisioning(registry, "t123")
-    driver.render("t123")
+    prepared(driver, "t123")
     driver.migrate("t123")
-    driver.start("t123")
+    driver.apply("t123")
     files = PlaneFiles(settings.tenants_dir, "t123")
     supervisor = _supervisor(settings)
     try:
@@ -103,7 +103,7 @@ def test_the_supervisor_runs_restarts_and_ends_planes_and_tells_them_nothing(
         assert not is_running(files)
         driver.stop("t123")
 
-        driver.start("t123")
+        driver.apply("t123")
         driver.smoke_test("t123")
         orphan = _plane_process(files)
         assert orphan is not None
@@ -121,8 +121,8 @@ def test_a_terminated_supervisor_ends_its_planes_and_a_removed_directory_ends_it
     settings, registry, driver = opened
     provisioning(registry, "t123", "t200")
     for tenant_id in ("t123", "t200"):
-        driver.render(tenant_id)
-        driver.start(tenant_id)
+        prepared(driver, tenant_id)
+        driver.apply(tenant_id)
     supervisor = _supervisor(settings)
     try:
         for tenant_id in ("t123", "t200"):

@@ -1,35 +1,24 @@
-"""`TenantDriver`: the steps that make, run and remove one tenant's plane; `LocalTenantDriver` does them here.
+"""`LocalTenantDriver`: planes as processes of this machine, each with its own directory, database, port and tokens.
 
-Every step is idempotent and may be cut off anywhere: the next call completes it. Which step comes when, and
-the tenant's state, are decided in `assets.tenants`; the processes are run by
-`resources.embedded.tenant_supervisor`.
+It writes files and asks; the processes are run by `resources.embedded.tenant_supervisor`.
 """
 
 from __future__ import annotations
 
-import json
-import secrets
 import shutil
 import subprocess
 import sys
 import time
 from dataclasses import replace
-from typing import Protocol
 
 from resources.errors import ServiceUnavailableError
 from resources.file_lock import exclusive_file_lock
-from resources.plane_files import (
-    DesiredState,
-    PlaneDescription,
-    PlaneFiles,
-    is_running,
-    planes_in,
-    write_private,
-)
+from resources.plane_files import PlaneDescription, PlaneFiles, is_running, planes_in
 from resources.plane_probe import ask_health, free_port, wait_until
-from resources.registry import Registry, Tenant
-from resources.registry.keys import new_key
+from resources.registry import Registry
 from resources.settings import APPLICATION_ROOT, Settings
+from resources.tenant_drivers.plane_secrets import SECRETS, complete_secrets, write_export_target
+from resources.tenant_drivers.profiles import plan_profile
 
 ACTOR = "driver:local"
 SMOKE_TEST_TIMEOUT_S = (
@@ -37,37 +26,11 @@ SMOKE_TEST_TIMEOUT_S = (
 )
 MIGRATE_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 20.0  # the supervisor looks once a second and gives a plane 10 s to end
-
-
-class TenantDriver(Protocol):
-    """What can be done to one tenant's plane. Steps are idempotent; a failed one may be tried again."""
-
-    def render(self, tenant_id: str) -> str:
-        """Make the plane's place, settings and secrets, each only when missing; the plane's URL."""
-
-    def migrate(self, tenant_id: str) -> None:
-        """Bring the plane's own database to the newest schema."""
-
-    def start(self, tenant_id: str) -> None:
-        """Ask for the plane to run."""
-
-    def smoke_test(self, tenant_id: str) -> float:
-        """Wait until the plane answers as this tenant; seconds it took."""
-
-    def stop(self, tenant_id: str) -> None:
-        """Ask for the plane to stop and wait until it does not run."""
-
-    def destroy(self, tenant_id: str) -> None:
-        """Remove the plane, its data and its keys; nothing happens when it is gone already."""
-
-
-def open_tenant_driver(settings: Settings, registry: Registry) -> TenantDriver:
-    """The driver of these settings: processes on this machine."""
-    return LocalTenantDriver(settings, registry)
+FIRST_VERSION = "0"  # every local plane runs this checkout; a roll gives the restart a name
 
 
 class LocalTenantDriver:
-    """Planes as processes of this machine, each with its own directory, database, port and tokens."""
+    """See the module; the methods' contracts are `TenantDriver`'s."""
 
     def __init__(
         self,
@@ -83,40 +46,61 @@ class LocalTenantDriver:
         self._stop_timeout_s = stop_timeout_s
 
     def render(self, tenant_id: str) -> str:
-        """Make directory, port, secrets and files, each only when missing; the plane's URL.
+        """Make directory, port and settings; the plane's URL. Secrets that are in the settings stay.
 
         Raises:
             TenantNotFoundError: there is no such tenant.
-            TenantStateError: it is being deleted or is deleted.
         """
         tenant = self._registry.get(tenant_id)
         files = self._files(tenant_id)
         for directory in (files.tenants_dir, files.directory, files.home):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        files.remove_drafts()  # of a run that was killed
         described = self._reserve_port(files)
-        env = self._complete_env(files, described.port, tenant)
-        write_private(
-            files.global_credentials,
-            json.dumps(
-                {
-                    "service_token": env["SERVICE_TOKEN"],
-                    "signing_key": env["SIGNING_KEY"],
-                    "plane_url": described.url,
-                }
-            ),
-        )
+        values = {
+            "ID": tenant_id,
+            "HOME": str(files.home),
+            "BIND_HOST": self._settings.bind_host,
+            "PORT": str(described.port),
+            "CURRENCY": tenant.currency,
+            **plan_profile(tenant.plan),
+            "INGEST_URL": f"http://127.0.0.1:{self._settings.ingest_port}",
+        }
+        kept = {name: value for name, value in files.read_env().items() if name in SECRETS}
+        files.write_env(values | kept)
         files.write_description(replace(described, revision=tenant.revision))
-        self._registry.set_plane_url(tenant_id, described.url, ACTOR)
         return described.url
 
-    def migrate(self, tenant_id: str) -> None:
-        """Run the plane's own migrations in its own process, with its own settings.
+    def store_secrets(self, tenant_id: str) -> None:
+        """Complete the secrets in `plane.env` and register the keys' digests.
 
         Raises:
-            ServiceUnavailableError: they failed; the plane's log has the details.
+            ServiceUnavailableError: the plane is not rendered yet.
+            TenantStateError: the tenant is being deleted or is deleted.
         """
         files = self._files(tenant_id)
         self._describe(files)
+        env = files.read_env()
+        complete_secrets(self._registry, files, env, lambda whole: files.write_env(env | whole), ACTOR)
+
+    def apply(self, tenant_id: str) -> None:
+        """Tell the supervisor that this plane should run."""
+        files = self._files(tenant_id)
+        described = self._describe(files)
+        if missing := [name for name in SECRETS if name not in files.read_env()]:
+            raise ServiceUnavailableError(
+                f"tenant {tenant_id}: its plane has no {', '.join(missing)} yet; provision it from the start"
+            )
+        files.write_description(replace(described, desired="running"))
+
+    def migrate(self, tenant_id: str) -> None:
+        """Run the plane's own migrations in a process of its own, with its own settings, under its own lock.
+
+        Raises:
+            ServiceUnavailableError: they failed; the plane's log has the details, and it is not run any more.
+        """
+        files = self._files(tenant_id)
+        described = self._describe(files)
         with files.open_log() as log:
             try:
                 subprocess.run(
@@ -130,6 +114,7 @@ class LocalTenantDriver:
                     check=True,
                 )
             except subprocess.SubprocessError as error:
+                files.write_description(replace(described, desired="stopped"))
                 what = (
                     f"took longer than {MIGRATE_TIMEOUT_S:.0f} s"
                     if isinstance(error, subprocess.TimeoutExpired)
@@ -140,9 +125,12 @@ class LocalTenantDriver:
                     f"read {files.log.name} in its directory"
                 ) from error
 
-    def start(self, tenant_id: str) -> None:
-        """Tell the supervisor that this plane should run."""
-        self._desire(tenant_id, running=True)
+    def register_export_target(self, tenant_id: str) -> None:
+        """Write `global.json` and tell the registry the plane's URL."""
+        files = self._files(tenant_id)
+        url = self._describe(files).url
+        write_export_target(files, url, files.read_env())
+        self._registry.set_plane_url(tenant_id, url, ACTOR)
 
     def smoke_test(self, tenant_id: str) -> float:
         """Wait until `/health`, asked as this tenant, answers as this tenant; seconds it took.
@@ -175,18 +163,27 @@ class LocalTenantDriver:
             ServiceUnavailableError: it still runs.
         """
         files = self._files(tenant_id)
-        if files.read_description() is None:
+        described = files.read_description()
+        if described is None:
             return
-        self._desire(tenant_id, running=False)
+        files.write_description(replace(described, desired="stopped"))
         if not wait_until(lambda: not is_running(files), self._stop_timeout_s):
             raise ServiceUnavailableError(
                 f"tenant {tenant_id}: its plane still runs after {self._stop_timeout_s:.0f} s; "
                 "is the tenant supervisor running?"
             )
 
-    def destroy(self, tenant_id: str) -> None:
-        """Revoke the tenant's keys and remove its directory; a crash in between leaves nothing half alive."""
+    def forget_export_target(self, tenant_id: str) -> None:
+        """Remove `global.json` and the URL in the registry."""
+        self._files(tenant_id).global_credentials.unlink(missing_ok=True)
+        self._registry.set_plane_url(tenant_id, None, ACTOR)
+
+    def revoke_secrets(self, tenant_id: str) -> None:
+        """Revoke the tenant's keys; the files that hold them go with the directory."""
         self._registry.revoke_all_keys(tenant_id, ACTOR)
+
+    def destroy(self, tenant_id: str) -> None:
+        """Remove the plane's directory; a crash in between leaves nothing half alive."""
         files = self._files(tenant_id)
         doomed = files.tenants_dir / f".deleting-{tenant_id}"
         if doomed.exists():
@@ -194,7 +191,22 @@ class LocalTenantDriver:
         if files.directory.exists():
             files.directory.rename(doomed)  # at once out of the supervisor's and the gateway's sight
             shutil.rmtree(doomed)
-        self._registry.set_plane_url(tenant_id, None, ACTOR)
+
+    def version(self, tenant_id: str) -> str | None:
+        """What `plane.json` says; None when there is no plane."""
+        described = self._files(tenant_id).read_description()
+        return described.version if described is not None else None
+
+    def move_to(self, tenant_id: str, version: str) -> None:
+        """Restart the plane under this version's name, with the settings of its plan as they are now.
+
+        Raises:
+            ServiceUnavailableError: the old process does not end.
+        """
+        self.stop(tenant_id)  # else the smoke test would ask the old process
+        self.render(tenant_id)
+        files = self._files(tenant_id)
+        files.write_description(replace(self._describe(files), version=version, desired="running"))
 
     def _files(self, tenant_id: str) -> PlaneFiles:
         return PlaneFiles(self._settings.tenants_dir, tenant_id)
@@ -206,11 +218,6 @@ class LocalTenantDriver:
                 f"tenant {files.tenant_id}: its plane is not rendered yet; provision it from the start"
             )
         return described
-
-    def _desire(self, tenant_id: str, *, running: bool) -> None:
-        files = self._files(tenant_id)
-        desired: DesiredState = "running" if running else "stopped"
-        files.write_description(replace(self._describe(files), desired=desired))
 
     def _reserve_port(self, files: PlaneFiles) -> PlaneDescription:
         """The plane's description, with a port that is its own for life."""
@@ -226,48 +233,7 @@ class LocalTenantDriver:
                 browser_url=f"http://client{files.tenant_id}.localhost:{port}",
                 revision=0,
                 desired="stopped",
+                version=FIRST_VERSION,
             )
             files.write_description(described)
             return described
-
-    def _complete_env(self, files: PlaneFiles, port: int, tenant: Tenant) -> dict[str, str]:
-        """`plane.env` with everything in it; secrets that are there already stay as they are.
-
-        A key is written to the file before the registry hears of it, so a crash in between leaves no key
-        that opens a door and that nobody holds.
-        """
-        old = files.read_env()
-        env = {
-            "ID": files.tenant_id,
-            "HOME": str(files.home),
-            "BIND_HOST": self._settings.bind_host,
-            "PORT": str(port),
-            "CURRENCY": tenant.currency,
-            **plan_profile(tenant.plan),
-            "INGEST_URL": f"http://127.0.0.1:{self._settings.ingest_port}",
-            "INGEST_TOKEN": old.get("INGEST_TOKEN") or new_key("ingest"),
-            "SERVICE_TOKEN": old.get("SERVICE_TOKEN") or new_key("service"),
-            "SIGNING_KEY": old.get("SIGNING_KEY") or secrets.token_urlsafe(32),
-            "ADMIN_PASSWORD_HASH": old.get("ADMIN_PASSWORD_HASH") or _first_admin_hash(files),
-            "SESSION_KEY": old.get("SESSION_KEY") or secrets.token_urlsafe(48),
-        }
-        files.write_env(env)
-        for kind, name in (("ingest", "INGEST_TOKEN"), ("service", "SERVICE_TOKEN")):
-            while not self._registry.ensure_key(files.tenant_id, kind, env[name], ACTOR):
-                env[name] = new_key(kind)  # the old one was revoked
-                files.write_env(env)
-        return env
-
-
-def plan_profile(plan: str) -> dict[str, str]:
-    """A plan's limits as settings of the plane (`tenant_templates/profiles/<plan>.json`; bytes)."""
-    limits = json.loads((APPLICATION_ROOT / "tenant_templates" / "profiles" / f"{plan}.json").read_text())
-    return {name.upper(): str(value) for name, value in limits.items()}
-
-
-def _first_admin_hash(files: PlaneFiles) -> str:
-    from argon2 import PasswordHasher  # noqa: PLC0415 - needed once in a plane's life
-
-    if not files.initial_admin_password.exists():
-        write_private(files.initial_admin_password, secrets.token_urlsafe(18))
-    return PasswordHasher().hash(files.initial_admin_password.read_text().strip())

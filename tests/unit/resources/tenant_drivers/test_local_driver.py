@@ -1,4 +1,4 @@
-"""The local tenant driver and its supervisor, with real planes as real processes."""
+"""The local tenant driver: files, ports, keys and real processes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from resources.plane_files import PlaneFiles, planes_in
 from resources.plane_settings import TenantPlaneSettings
 from resources.registry import Plan, Registry, TenantState, digest_of, key_id_of
 from resources.settings import Settings
-from resources.tenant_driver import LocalTenantDriver, plan_profile
-from tests.support.tenant_homes import opened_home, provisioning
+from resources.tenant_drivers.local import LocalTenantDriver
+from resources.tenant_drivers.profiles import plan_profile
+from tests.support.tenant_homes import opened_home, prepared, provisioning
 
 
 class RegistryThatDiesOnce(Registry):
@@ -38,7 +40,7 @@ def test_rendering_makes_private_files_that_agree_with_each_other_and_the_regist
 ) -> None:
     settings, registry, driver = opened
     provisioning(registry, "t123")
-    url = driver.render("t123")
+    url = prepared(driver, "t123")
     files = PlaneFiles(settings.tenants_dir, "t123")
     env, told = files.read_env(), json.loads(files.global_credentials.read_text())
     assert registry.active_key_digests("ingest") == {digest_of(env["INGEST_TOKEN"]): "t123"}
@@ -62,16 +64,16 @@ def test_rendering_again_changes_nothing_even_when_files_were_lost(
 ) -> None:
     settings, registry, driver = opened
     provisioning(registry, "t123")
-    driver.render("t123")
+    prepared(driver, "t123")
     files = PlaneFiles(settings.tenants_dir, "t123")
     paths = (files.env, files.global_credentials, files.description, files.initial_admin_password)
     before = [path.read_bytes() for path in paths]
     files.global_credentials.unlink()
-    driver.render("t123")
+    prepared(driver, "t123")
     assert [path.read_bytes() for path in paths] == before
     assert len(registry.keys("t123")) == 2
     files.initial_admin_password.unlink()  # the operator handed it over
-    driver.render("t123")
+    prepared(driver, "t123")
     assert not files.initial_admin_password.exists()
 
 
@@ -79,10 +81,10 @@ def test_a_crash_before_the_registry_hears_of_a_key_leaves_no_key_that_nobody_ho
     settings, registry, driver = opened_home(tmp_path / "home", RegistryThatDiesOnce)
     provisioning(registry, "t123")
     with pytest.raises(KeyboardInterrupt):
-        driver.render("t123")
+        prepared(driver, "t123")
     files = PlaneFiles(settings.tenants_dir, "t123")
     held = files.read_env()
-    driver.render("t123")
+    prepared(driver, "t123")
     assert files.read_env() == held
     assert {record.key_id for record in registry.keys("t123")} == {
         key_id_of(held["INGEST_TOKEN"]),
@@ -96,11 +98,11 @@ def test_rendering_replaces_a_revoked_key_and_keeps_the_others(
 ) -> None:
     settings, registry, driver = opened
     provisioning(registry, "t123")
-    driver.render("t123")
+    prepared(driver, "t123")
     files = PlaneFiles(settings.tenants_dir, "t123")
     before = files.read_env()
     registry.revoke_key("t123", key_id_of(before["INGEST_TOKEN"]), "ann")
-    driver.render("t123")
+    prepared(driver, "t123")
     after = files.read_env()
     assert {name for name in before if before[name] != after[name]} == {"INGEST_TOKEN"}
     assert registry.active_key_digests("ingest") == {digest_of(after["INGEST_TOKEN"]): "t123"}
@@ -113,7 +115,7 @@ def test_tenants_rendered_at_once_share_no_port_and_no_secret_and_keep_theirs(
     tenants = [f"t{number}0" for number in range(6)]
     provisioning(registry, *tenants)
     with ThreadPoolExecutor(6) as pool:
-        urls = list(pool.map(driver.render, tenants))
+        urls = list(pool.map(partial(prepared, driver), tenants))
     assert len(set(urls)) == 6
     assert [driver.render(tenant_id) for tenant_id in tenants] == urls
     secrets = ("INGEST_TOKEN", "SERVICE_TOKEN", "SIGNING_KEY", "ADMIN_PASSWORD_HASH", "SESSION_KEY")
@@ -148,7 +150,7 @@ def test_a_plane_that_is_down_or_is_another_tenants_does_not_pass_the_smoke_test
     settings, registry, _ = opened
     driver = LocalTenantDriver(settings, registry, smoke_test_timeout_s=0.5)
     provisioning(registry, "t123")
-    driver.render("t123")
+    prepared(driver, "t123")
     with pytest.raises(ServiceUnavailableError, match=r"tenant t123: .* is the tenant supervisor running"):
         driver.smoke_test("t123")
 
@@ -171,12 +173,15 @@ def test_destroying_revokes_keys_and_removes_everything_and_does_so_again_after_
 ) -> None:
     settings, registry, driver = opened
     provisioning(registry, "t123", "t200")
-    driver.render("t123")
-    kept = driver.render("t200")
+    prepared(driver, "t123")
+    kept = prepared(driver, "t200")
     files = PlaneFiles(settings.tenants_dir, "t123")
     files.directory.rename(settings.tenants_dir / ".deleting-t123")  # a crash in the middle
-    driver.destroy("t123")
-    driver.destroy("t123")
+    for _ in range(2):
+        driver.stop("t123")
+        driver.forget_export_target("t123")
+        driver.revoke_secrets("t123")
+        driver.destroy("t123")
     left = sorted(path.name for path in settings.tenants_dir.iterdir())
     assert left == [".ports.lock", "t200"]
     assert set(registry.active_key_digests("ingest").values()) == {"t200"}
@@ -191,7 +196,7 @@ def test_migrating_a_plane_that_cannot_names_the_tenant_and_the_log(
     provisioning(registry, "t123")
     with pytest.raises(ServiceUnavailableError, match="not rendered yet"):
         driver.migrate("t123")
-    driver.render("t123")
+    prepared(driver, "t123")
     (PlaneFiles(settings.tenants_dir, "t123").home / "tenant.db").mkdir()
     with pytest.raises(ServiceUnavailableError, match=r"t123: migrating its database failed; .*plane\.log"):
         driver.migrate("t123")
@@ -211,7 +216,55 @@ def test_a_plan_with_more_room_gives_the_plane_more_room(
     for tenant_id, plan in (("small", "starter"), ("large", "enterprise")):
         registry.request(tenant_id, plan, "test", currency="EUR")
         registry.transition(tenant_id, TenantState.PROVISIONING, actor="test")
-        driver.render(tenant_id)
+        prepared(driver, tenant_id)
     small, large = (PlaneFiles(settings.tenants_dir, name).read_env() for name in ("small", "large"))
     assert int(small["RELAY_BUDGET_BYTES"]) < int(large["RELAY_BUDGET_BYTES"])
     assert small["CURRENCY"] == "EUR"
+
+
+def test_a_plane_without_its_secrets_is_not_run(
+    opened: tuple[Settings, Registry, LocalTenantDriver],
+) -> None:
+    settings, registry, driver = opened
+    provisioning(registry, "t123")
+    driver.render("t123")
+    with pytest.raises(ServiceUnavailableError, match=r"has no INGEST_TOKEN, .* from the start"):
+        driver.apply("t123")
+    described = PlaneFiles(settings.tenants_dir, "t123").read_description()
+    assert described is not None
+    assert described.desired == "stopped"
+
+
+def test_drafts_of_a_killed_run_are_removed_by_the_next_one_and_nothing_else_is(
+    opened: tuple[Settings, Registry, LocalTenantDriver],
+) -> None:
+    settings, registry, driver = opened
+    provisioning(registry, "t123")
+    prepared(driver, "t123")
+    files = PlaneFiles(settings.tenants_dir, "t123")
+    (files.directory / ".plane.env.0a1b2c3d").write_text("a secret")
+    files.running_lock.touch()
+    driver.render("t123")
+    assert [path.name for path in files.directory.glob(".*")] == [files.running_lock.name]
+
+
+def test_moving_to_a_version_keeps_keys_and_data_and_takes_the_limits_of_the_plan_as_it_is_now(
+    opened: tuple[Settings, Registry, LocalTenantDriver],
+) -> None:
+    settings, registry, driver = opened
+    provisioning(registry, "t123")
+    prepared(driver, "t123")
+    registry.transition("t123", TenantState.ACTIVE, actor="test")
+    registry.change_plan("t123", "enterprise", "ann")
+    files = PlaneFiles(settings.tenants_dir, "t123")
+    before = files.read_env()
+    assert driver.version("t123") == "0"
+    assert driver.version("ghost") is None
+    driver.move_to("t123", "1.2.0")
+    after = files.read_env()
+    assert driver.version("t123") == "1.2.0"
+    assert {name for name in after if before[name] != after[name]} == {
+        name for name, value in plan_profile("enterprise").items() if value != before[name]
+    }
+    driver.render("t123")
+    assert driver.version("t123") == "1.2.0"

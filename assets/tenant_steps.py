@@ -1,0 +1,221 @@
+"""The two jobs of a tenant's life, one op per step; each step may be cut off anywhere and run again.
+
+What a step does to the plane is `resources.tenant_drivers`', which state allows it `resources.registry`'s; when
+a job is asked for is in `tenants.py`. Resources: `settings` and `registry`, plain objects.
+"""
+
+from typing import Any
+
+import dagster as dg
+from dagster import ResourceParam
+
+from assets.partitions import TENANT_DIMENSION
+from assets.tenant_generations import DEPROVISION, JOB_OF_STATE, PROVISION, failure_sentence
+from resources.registry import Registry, TenantState
+from resources.settings import Settings
+from resources.tenant_drivers import TenantDriver, open_tenant_driver
+
+
+class TenantRun(dg.Config):
+    """One tenant and the registry revision that asked for this run."""
+
+    tenant_id: str
+    revision: int
+
+
+_AFTER = {"after": dg.In(dg.Nothing)}
+
+
+# --- provisioning ---
+
+
+@dg.op(out=dg.Out(dg.Nothing))
+def render_values(
+    context: dg.OpExecutionContext,
+    config: TenantRun,
+    settings: ResourceParam[Settings],
+    registry: ResourceParam[Registry],
+) -> None:
+    """The plane's place and values, without a secret.
+
+    Raises:
+        TenantStateError: the tenant is not on its way to a plane, so nothing of it is touched.
+    """
+    registry.transition(config.tenant_id, TenantState.PROVISIONING, actor=_actor(context))
+    url = _driver(settings, registry).render(config.tenant_id)
+    context.log.info(f"tenant {config.tenant_id}: plane will answer at {url}")
+
+
+@dg.op(ins=_AFTER, out=dg.Out(dg.Nothing))
+def store_secrets(
+    config: TenantRun, settings: ResourceParam[Settings], registry: ResourceParam[Registry]
+) -> None:
+    """The plane's secrets, kept where it reads them; the registry knows the digests of its keys."""
+    _driver(settings, registry).store_secrets(config.tenant_id)
+
+
+@dg.op(ins=_AFTER, out=dg.Out(dg.Nothing))
+def apply(config: TenantRun, settings: ResourceParam[Settings], registry: ResourceParam[Registry]) -> None:
+    """The plane is wanted, as its values say."""
+    _driver(settings, registry).apply(config.tenant_id)
+
+
+@dg.op(ins=_AFTER, out=dg.Out(dg.Nothing))
+def migrate(config: TenantRun, settings: ResourceParam[Settings], registry: ResourceParam[Registry]) -> None:
+    """The plane's own database, at its newest schema."""
+    _driver(settings, registry).migrate(config.tenant_id)
+
+
+@dg.op(ins=_AFTER, out=dg.Out(dg.Nothing))
+def register_export_target(
+    config: TenantRun, settings: ResourceParam[Settings], registry: ResourceParam[Registry]
+) -> None:
+    """Exports know where to go."""
+    _driver(settings, registry).register_export_target(config.tenant_id)
+
+
+@dg.op(ins=_AFTER, out=dg.Out(dg.Nothing))
+def smoke_test(
+    context: dg.OpExecutionContext,
+    config: TenantRun,
+    settings: ResourceParam[Settings],
+    registry: ResourceParam[Registry],
+) -> None:
+    """The plane answers as this tenant."""
+    waited_s = _driver(settings, registry).smoke_test(config.tenant_id)
+    context.log.info(f"tenant {config.tenant_id}: plane is healthy after {waited_s:.1f} s")
+
+
+@dg.op(ins=_AFTER, out=dg.Out(dg.Nothing))
+def add_partition(context: dg.OpExecutionContext, config: TenantRun) -> None:
+    """The tenant's partition exists in the asset graph."""
+    context.instance.add_dynamic_partitions(TENANT_DIMENSION, [config.tenant_id])
+
+
+@dg.op(ins=_AFTER, out=dg.Out(dg.Nothing))
+def activate(context: dg.OpExecutionContext, config: TenantRun, registry: ResourceParam[Registry]) -> None:
+    """The tenant is active."""
+    registry.transition(config.tenant_id, TenantState.ACTIVE, actor=_actor(context))
+
+
+# --- and its compensation ---
+
+
+@dg.op(out=dg.Out(dg.Nothing))
+def remove_partition(
+    context: dg.OpExecutionContext, config: TenantRun, registry: ResourceParam[Registry]
+) -> None:
+    """Nothing is materialised for the tenant any more.
+
+    Raises:
+        TenantStateError: the tenant is not being deleted, so nothing of it is touched.
+    """
+    registry.transition(config.tenant_id, TenantState.DELETING, actor=_actor(context))
+    context.instance.delete_dynamic_partition(TENANT_DIMENSION, config.tenant_id)
+
+
+@dg.op(ins=_AFTER, out=dg.Out(dg.Nothing))
+def forget_export_target(
+    config: TenantRun, settings: ResourceParam[Settings], registry: ResourceParam[Registry]
+) -> None:
+    """Nothing is pushed to the plane any more."""
+    _driver(settings, registry).forget_export_target(config.tenant_id)
+
+
+@dg.op(ins=_AFTER, out=dg.Out(dg.Nothing))
+def stop(config: TenantRun, settings: ResourceParam[Settings], registry: ResourceParam[Registry]) -> None:
+    """The plane does not answer any more."""
+    _driver(settings, registry).stop(config.tenant_id)
+
+
+@dg.op(ins=_AFTER, out=dg.Out(dg.Nothing))
+def revoke_secrets(
+    config: TenantRun, settings: ResourceParam[Settings], registry: ResourceParam[Registry]
+) -> None:
+    """The tenant's keys open nothing any more."""
+    _driver(settings, registry).revoke_secrets(config.tenant_id)
+
+
+@dg.op(ins=_AFTER, out=dg.Out(dg.Nothing))
+def destroy(config: TenantRun, settings: ResourceParam[Settings], registry: ResourceParam[Registry]) -> None:
+    """The plane, its data and what held its secrets are gone."""
+    _driver(settings, registry).destroy(config.tenant_id)
+
+
+@dg.op(ins=_AFTER, out=dg.Out(dg.Nothing))
+def mark_deleted(
+    context: dg.OpExecutionContext, config: TenantRun, registry: ResourceParam[Registry]
+) -> None:
+    """The tenant is deleted; its id stays taken."""
+    registry.transition(config.tenant_id, TenantState.DELETED, actor=_actor(context))
+
+
+# --- the jobs ---
+
+PROVISION_STEPS = (
+    render_values,
+    store_secrets,
+    apply,
+    migrate,
+    register_export_target,
+    smoke_test,
+    add_partition,
+    activate,
+)
+DEPROVISION_STEPS = (
+    remove_partition,
+    forget_export_target,
+    stop,
+    revoke_secrets,
+    destroy,
+    mark_deleted,
+)
+
+
+@dg.failure_hook(required_resource_keys={"registry"})
+def mark_tenant_failed(context: dg.HookContext) -> None:
+    """Say in the registry which step failed and why, unless the tenant has moved on meanwhile."""
+    registry: Registry = context.resources.registry
+    tenant = registry.get(context.op_config["tenant_id"])
+    if JOB_OF_STATE.get(tenant.state) == context.job_name:
+        reason = failure_sentence(context.op.name, context.op_exception)
+        registry.transition(
+            tenant.tenant_id, TenantState.FAILED, actor=f"{context.job_name}:{context.run_id}", reason=reason
+        )
+
+
+def _job(name: str, description: str, steps: tuple[dg.OpDefinition, ...]) -> dg.JobDefinition:
+    """The steps one after the other, all with the job's one configuration."""
+
+    @dg.config_mapping
+    def config_of_every_step(run: TenantRun) -> dict[str, Any]:
+        config = {"config": {"tenant_id": run.tenant_id, "revision": run.revision}}
+        return {"ops": {step.name: config for step in steps}}
+
+    @dg.graph(name=name, description=description)
+    def chain() -> None:
+        done = steps[0]()
+        for step in steps[1:]:
+            done = step(done)
+
+    return chain.to_job(
+        config=config_of_every_step,
+        executor_def=dg.in_process_executor,  # short steps: each process would import Dagster
+        hooks={mark_tenant_failed},
+    )
+
+
+provision_tenant = _job(
+    PROVISION,
+    "From requested (or a failed attempt) to active: what was done already is passed over quickly.",
+    PROVISION_STEPS,
+)
+deprovision_tenant = _job(DEPROVISION, "From deleting to deleted.", DEPROVISION_STEPS)
+
+
+def _driver(settings: Settings, registry: Registry) -> TenantDriver:
+    return open_tenant_driver(settings, registry)
+
+
+def _actor(context: dg.OpExecutionContext) -> str:
+    return f"{context.job_name}:{context.run.run_id}"
