@@ -154,7 +154,7 @@ class Accounts:
         """
         with self._engine.connect() as connection:
             query = sa.select(users.c.password_hash).where(users.c.name == principal.user)
-            known = connection.execute(query).scalar_one()
+            known: str = connection.execute(query).scalar_one()
         try:
             self._hasher.verify(known, current)
         except (VerificationError, InvalidHashError) as error:

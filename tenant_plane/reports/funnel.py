@@ -35,7 +35,7 @@ SOURCES = "SELECT DISTINCT source FROM slices ORDER BY source"
 def funnel(tenant_id: str, period: str, source: str, marts: MartStore) -> Funnel:
     """The funnel of a period, of one source or (empty) of all."""
     window = newest_window(marts, period)
-    asked = {"source": source}
+    asked: dict[str, object] = {"source": source}
     now = _read(STEPS, marts, window, asked)
     before = _read(STEPS, marts, window.previous if window else None, asked)
     return Funnel(
