@@ -10,11 +10,12 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from tenant_plane import build_web
 
@@ -73,22 +74,30 @@ def packed_chromium(directory: Path = build_web.WEB / "node_modules" / ".chromiu
     )
 
 
+@contextmanager
+def launched(playwright: Playwright) -> Iterator[Browser]:
+    """One Chromium with an empty profile."""
+    chromium = find_chromium()
+    started = playwright.chromium.launch(
+        executable_path=chromium.executable,
+        args=ARGUMENTS,
+        env={**os.environ, **chromium.environment},
+        timeout=60_000,
+    )
+    try:
+        yield started
+    finally:
+        started.close()
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One Chromium for a module, with an empty profile.
+    """One Chromium for a module.
 
     Playwright keeps an event loop running as long as it lives; tests that start their own cannot run beside it.
     """
-    chromium = find_chromium()
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=chromium.executable,
-            args=ARGUMENTS,
-            env={**os.environ, **chromium.environment},
-            timeout=60_000,
-        )
-        yield launched
-        launched.close()
+    with sync_playwright() as playwright, launched(playwright) as started:
+        yield started
 
 
 @pytest.fixture
