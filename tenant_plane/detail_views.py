@@ -107,7 +107,11 @@ class TraceCandidate(View):
 
 
 class InstallTrace(View):
-    """Why an install is credited as it is. `may_be_cut`: there are as many candidates as are ever sent here."""
+    """Why an install is credited as it is.
+
+    `has_candidates`: the day's candidates were sent here, so that none means that there were none. `may_be_cut`: there
+    are as many as are ever sent.
+    """
 
     tenant_id: str
     install: InstallItem
@@ -120,6 +124,7 @@ class InstallTrace(View):
     creative: str
     assists: list[str]
     ruleset_hash: str
+    has_candidates: bool
     candidates: list[TraceCandidate]
     may_be_cut: bool
 

@@ -128,6 +128,10 @@ class MartStore:
         """How many rows the mart has from `start` to `end`."""
         return sum(s.rows for s in self.slices() if s.mart == mart and start <= s.date <= end)
 
+    def has(self, mart: str, date: dt.date) -> bool:
+        """Whether the mart's slice of that date was pushed, with rows or without."""
+        return any(s.mart == mart and s.date == date for s in self.slices())
+
     def latest_date(self, mart: str) -> dt.date | None:
         """The newest date of a mart that holds rows; none before the first push."""
         return max((s.date for s in self.slices() if s.mart == mart and s.rows), default=None)

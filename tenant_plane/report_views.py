@@ -48,10 +48,11 @@ class AttributionRow(View):
 class Attribution(Report):
     """Credit by campaign under one model, and the difference to another; `models` have rows in the period."""
 
+    reported_days: int
+    previous_reported_days: int
     model: Model
     against: Model
     models: list[str]
-    previous_reported: bool
     rows: list[AttributionRow]
 
 
@@ -177,6 +178,8 @@ class FunnelRow(View):
 class Funnel(Report):
     """Two halves, as an install need not follow a click of the same device on the same day."""
 
+    reported_days: int
+    previous_reported_days: int
     source: str
     sources: list[str]
     steps: list[FunnelStep]
@@ -212,6 +215,7 @@ class FraudDay(View):
 class FraudTotals(View):
     """Sums of the period."""
 
+    reported_days: int
     rejected_touches: int
     flagged_findings: int
     sources: int

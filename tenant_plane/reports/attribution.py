@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from tenant_plane.mart_store import MartStore, Row
 from tenant_plane.report_views import Attribution, AttributionRow, ChannelCredit, Channels, Model
-from tenant_plane.reports.periods import Window, newest_window, ratio, real, whole
+from tenant_plane.reports.periods import Window, coverage, newest_window, ratio, real, whole
 
 CREDIT = """
 SELECT model, source, campaign, sum(credited_installs) AS installs, sum(revenue_micros) AS revenue_micros,
@@ -28,15 +28,17 @@ def attribution(tenant_id: str, period: str, model: Model, against: Model, marts
     window = newest_window(marts, period)
     now = [] if window is None else _read(CREDIT, "campaign_daily", marts, window)
     before = [] if window is None else _read(CREDIT, "campaign_daily", marts, window.previous)
+    reported_days, previous_days = coverage(marts, "campaign_daily", window)
     return Attribution(
         tenant_id=tenant_id,
         period=period,
         from_=window.start if window else None,
         to=window.end if window else None,
+        reported_days=reported_days,
+        previous_reported_days=previous_days,
         model=model,
         against=against,
         models=sorted({str(row["model"]) for row in now}),
-        previous_reported=bool(before),
         rows=credit_rows(by_campaign(now, model), by_campaign(now, against), by_campaign(before, model)),
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from tenant_plane.mart_store import MartStore, Row
 from tenant_plane.report_views import Fraud, FraudDay, FraudFinding, FraudTotals
-from tenant_plane.reports.periods import Window, day, newest_window, real, whole
+from tenant_plane.reports.periods import Window, coverage, day, newest_window, real, whole
 
 FINDINGS = """
 SELECT source, rule, verdict, count(DISTINCT event_date) AS days, sum(touches) AS touches,
@@ -30,22 +30,24 @@ def fraud(tenant_id: str, period: str, marts: MartStore) -> Fraud:
     earlier = window.previous if window else None
     before, days_before = _read(FINDINGS, marts, earlier), _read(DAYS, marts, earlier)
     pushed = {each.date for each in marts.slices() if each.mart == "fraud_daily"}
+    reported_days, previous_days = coverage(marts, "fraud_daily", window)
     return Fraud(
         tenant_id=tenant_id,
         period=period,
         from_=window.start if window else None,
         to=window.end if window else None,
-        totals=totals(days_now, now),
-        previous=totals(days_before, before),
+        totals=totals(days_now, now, reported_days),
+        previous=totals(days_before, before, previous_days),
         daily=days(window.dates if window else [], days_now, pushed),
         findings=findings(now, before),
     )
 
 
-def totals(by_day: Iterable[Row], found: Iterable[Row]) -> FraudTotals:
+def totals(by_day: Iterable[Row], found: Iterable[Row], reported_days: int) -> FraudTotals:
     """Sums over the days, and how many sources something was found of."""
     rows = list(by_day)
     return FraudTotals(
+        reported_days=reported_days,
         rejected_touches=sum(whole(row, "rejected_touches") for row in rows),
         flagged_findings=sum(whole(row, "flagged_findings") for row in rows),
         sources=len({row["source"] for row in found}),

@@ -11,7 +11,7 @@ from typing import Literal
 
 from tenant_plane.mart_store import MartStore, Row
 from tenant_plane.report_views import Funnel, FunnelRow, FunnelStep
-from tenant_plane.reports.periods import Window, newest_window, ratio, whole
+from tenant_plane.reports.periods import Window, coverage, newest_window, ratio, whole
 
 FIRST_STEP_OF_INSTALLS = 3
 STEPS = """
@@ -38,11 +38,14 @@ def funnel(tenant_id: str, period: str, source: str, marts: MartStore) -> Funnel
     asked: dict[str, object] = {"source": source}
     now = _read(STEPS, marts, window, asked)
     before = _read(STEPS, marts, window.previous if window else None, asked)
+    reported_days, previous_days = coverage(marts, "funnel_daily", window)
     return Funnel(
         tenant_id=tenant_id,
         period=period,
         from_=window.start if window else None,
         to=window.end if window else None,
+        reported_days=reported_days,
+        previous_reported_days=previous_days,
         source=source,
         sources=[str(row["source"]) for row in _read(SOURCES, marts, window, {})],
         steps=steps(now, before),

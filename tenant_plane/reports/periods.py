@@ -37,6 +37,14 @@ def newest_window(marts: MartStore, period: str) -> Window | None:
     return None if latest is None else window_ending(latest, period)
 
 
+def coverage(marts: MartStore, mart: str, window: Window | None) -> tuple[int, int]:
+    """Days of the window, and of the one before, that were pushed: less before would make all look like growth."""
+    if window is None:
+        return 0, 0
+    pushed = {each.date for each in marts.slices() if each.mart == mart}
+    return len(pushed.intersection(window.dates)), len(pushed.intersection(window.previous.dates))
+
+
 def window_ending(end: dt.date, period: str) -> Window:
     """The period whose last date is `end`."""
     return Window(end - dt.timedelta(days=DAYS_OF[period] - 1), end)

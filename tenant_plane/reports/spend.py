@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from tenant_plane.mart_store import MartStore, Row
 from tenant_plane.report_views import Spend, SpendDay, SpendRow, SpendTotals
-from tenant_plane.reports.periods import Window, day, newest_window, ratio, total, whole
+from tenant_plane.reports.periods import Window, coverage, day, newest_window, ratio, total, whole
 
 BY_DAY = """
 SELECT event_date, sum(spend_micros) AS spend_micros, sum(revenue_micros) AS revenue_micros,
@@ -30,13 +30,14 @@ def spend(tenant_id: str, period: str, marts: MartStore) -> Spend:
     sources = [] if window is None else _read(BY_SOURCE, marts, window)
     sources_before = [] if window is None else _read(BY_SOURCE, marts, window.previous)
     pushed = {each.date for each in marts.slices() if each.mart == "campaign_daily"}
+    reported_days, previous_days = coverage(marts, "campaign_daily", window)
     return Spend(
         tenant_id=tenant_id,
         period=period,
         from_=window.start if window else None,
         to=window.end if window else None,
-        totals=totals(now, len(pushed.intersection(window.dates)) if window else 0),
-        previous=totals(before, len(pushed.intersection(window.previous.dates)) if window else 0),
+        totals=totals(now, reported_days),
+        previous=totals(before, previous_days),
         daily=days(window.dates if window else [], now, pushed),
         rows=rows_by_source(sources, sources_before),
     )

@@ -92,6 +92,7 @@ def trace(tenant_id: str, install_id: str, marts: MartStore) -> InstallTrace:
         creative=str(install["creative"]),
         assists=cast("list[str]", install["assists"]),
         ruleset_hash=str(install["ruleset_hash"]),
+        has_candidates=marts.has("touch_decisions", date),
         candidates=[TraceCandidate.model_validate(row) for row in candidates],
         may_be_cut=len(candidates) >= CANDIDATES_SENT,
     )

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
@@ -100,17 +101,27 @@ def browser() -> Iterator[Browser]:
         yield started
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page in its own empty context; the test fails when the page logged an error or broke the policy."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB", timezone_id="UTC")
-    opened = context.new_page()
-    opened.set_default_timeout(15_000)
+@contextmanager
+def opened(browser: Browser, **options: Any) -> Iterator[Page]:
+    """A page in its own context; it ends with an error when the page logged one or broke the policy."""
+    size = {"width": 1280, "height": 900}
+    context = browser.new_context(
+        **{"viewport": size, "locale": "en-GB", "timezone_id": "UTC", "color_scheme": "light"} | options
+    )
+    shown = context.new_page()
+    shown.set_default_timeout(15_000)
     errors: list[str] = []
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    yield opened
+    shown.on("pageerror", lambda error: errors.append(str(error)))
+    shown.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    yield shown
     context.close()
     # a refused sign-in and a server that is down are logged by the browser itself and are what tests ask for
     unexpected = [error for error in errors if not error.startswith("Failed to load resource")]
     assert unexpected == []
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of a person who reads English on a desk."""
+    with opened(browser) as shown:
+        yield shown

@@ -185,12 +185,23 @@ def test_a_trace_shows_the_candidates_in_the_waterfall_s_order(full: PlaneProces
     found = read(full, f"installs/{TRACED}")
     assert found["install"]["installId"] == TRACED
     assert [each["verdict"] for each in found["candidates"]] == ["injection", "won", "assist"]
-    assert found["mayBeCut"] is False
+    assert (found["hasCandidates"], found["mayBeCut"]) == (True, False)
     assert "device" not in found["install"]
     with full.signed_in() as client:
         missing = client.get("/api/v1/dashboard/installs/nothing-like-it")
         assert missing.status_code == 404
         assert "no install of that id" in missing.json()["detail"]
+
+
+def test_a_day_whose_touches_were_not_sent_is_told_from_one_without_any(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with running(PlaneProcess(tmp_path_factory.mktemp("unsent"))) as plane:
+        plane.push_mart("installs", LAST, [{"install_id": "i1"}]).raise_for_status()
+        assert read(plane, "installs/i1")["hasCandidates"] is False
+        plane.push_mart("touch_decisions", LAST, []).raise_for_status()
+        known = read(plane, "installs/i1")
+    assert (known["hasCandidates"], known["candidates"]) == (True, [])
 
 
 def test_freshness_and_limits_are_those_of_the_plane(full: PlaneProcess, empty: PlaneProcess) -> None:

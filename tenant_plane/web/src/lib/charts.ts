@@ -33,6 +33,7 @@ export interface Panel {
   axis: (value: number) => string;
   series: Series[];
   isWhole?: boolean;
+  highest?: number;
 }
 
 export interface Figure {
@@ -42,7 +43,10 @@ export interface Figure {
   isLying?: boolean;
 }
 
-export function optionOf(figure: Figure, colours: Colours): Option {
+/** Room for the labels of lying bars: enough for a campaign's name, never more than a third. */
+const labelWidth = (width: number) => Math.round(Math.min(230, Math.max(96, width * 0.3)));
+
+export function optionOf(figure: Figure, colours: Colours, width: number): Option {
   const { panels } = figure;
   const names = panels.flatMap((panel) => panel.series.map((series) => series.name));
   const legend = panels.some((panel) => panel.series.length > 1);
@@ -65,19 +69,19 @@ export function optionOf(figure: Figure, colours: Colours): Option {
       : {}),
     axisPointer: { link: [{ xAxisIndex: "all" }] },
     grid: panels.map((_panel, index) => ({
-      left: figure.isLying ? 150 : 64,
+      left: figure.isLying ? labelWidth(width) : 64,
       right: 16,
       ...(index === 0 ? { top } : {}),
       ...(index === panels.length - 1 ? { bottom: 28 } : {}),
       ...(height === undefined ? {} : { height }),
       outerBoundsMode: "none" as const,
     })),
-    ...axes(figure, colours),
+    ...axes(figure, colours, width),
     series: panels.flatMap((panel, index) => panel.series.map((series) => seriesOf(figure, panel, series, index, colours))),
   } as Option;
 }
 
-function axes(figure: Figure, colours: Colours): object {
+function axes(figure: Figure, colours: Colours, width: number): object {
   const labelled = figure.panels.map((_panel, index) => ({
     type: "category" as const,
     gridIndex: index,
@@ -88,7 +92,7 @@ function axes(figure: Figure, colours: Colours): object {
     axisLabel: {
       show: index === figure.panels.length - 1,
       color: colours.muted,
-      ...(figure.isLying ? { width: 136, overflow: "truncate" as const, interval: 0 } : { hideOverlap: true }),
+      ...(figure.isLying ? { width: labelWidth(width) - 12, overflow: "truncate" as const, interval: 0 } : { hideOverlap: true }),
     },
   }));
   const measured = figure.panels.map((panel, index) => ({
@@ -99,6 +103,7 @@ function axes(figure: Figure, colours: Colours): object {
     nameTextStyle: { color: colours.text, fontWeight: 600, align: "left" as const, padding: [0, 0, 0, -56] },
     splitNumber: 3,
     ...(panel.isWhole ? { minInterval: 1 } : {}),
+    ...(panel.highest === undefined ? {} : { max: panel.highest }),
     splitLine: { lineStyle: { color: colours.line } },
     axisLabel: { color: colours.muted, formatter: panel.axis, hideOverlap: true },
   }));

@@ -92,7 +92,7 @@ export const dayRange = (from: string, to: string): string =>
 const BYTE_UNITS = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"] as const;
 
 export function bytes(value: number): string {
-  const power = value < 1 ? 0 : Math.min(BYTE_UNITS.length - 1, Math.floor(Math.log10(value) / 3));
+  const power = value < 1000 ? 1 : Math.min(BYTE_UNITS.length - 1, Math.floor(Math.log10(value) / 3));
   const unit = BYTE_UNITS[power] ?? "byte";
   const options = { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: 1 } as const;
   return new Intl.NumberFormat(text.locale, options).format(value / 1000 ** power);

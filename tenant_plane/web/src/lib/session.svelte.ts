@@ -17,7 +17,7 @@ export function beginSession(someone: WhoAmI): void {
 }
 
 export function endSession(): void {
-  ended = who !== null;
+  ended ||= who !== null; // several calls of one page may hear of it
   who = null;
 }
 

@@ -110,8 +110,9 @@ export interface AttributionRow {
 }
 
 export interface Attribution extends Dated {
+  reportedDays: number;
+  previousReportedDays: number;
   models: string[];
-  previousReported: boolean;
   rows: AttributionRow[];
 }
 
@@ -212,6 +213,8 @@ export interface FunnelRow {
 }
 
 export interface Funnel extends Dated {
+  reportedDays: number;
+  previousReportedDays: number;
   sources: string[];
   steps: FunnelStep[];
   rows: FunnelRow[];
@@ -233,6 +236,7 @@ export interface FraudFinding {
 }
 
 export interface FraudTotals {
+  reportedDays: number;
   rejectedTouches: number;
   flaggedFindings: number;
   sources: number;
@@ -298,6 +302,7 @@ export interface InstallTrace {
   touchType: string;
   ctitMs: number | null;
   rulesetHash: string;
+  hasCandidates: boolean;
   candidates: TraceCandidate[];
   mayBeCut: boolean;
 }
