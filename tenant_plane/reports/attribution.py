@@ -8,13 +8,17 @@ from tenant_plane.mart_store import MartStore, Row
 from tenant_plane.report_views import Attribution, AttributionRow, ChannelCredit, Channels, Model
 from tenant_plane.reports.periods import Window, coverage, newest_window, ratio, real, whole
 
+# fractions are added as decimals: a sum of doubles depends on the order in which threads come to it
 CREDIT = """
-SELECT model, source, campaign, sum(credited_installs) AS installs, sum(revenue_micros) AS revenue_micros,
+SELECT model, source, campaign,
+    CAST(sum(CAST(credited_installs AS DECIMAL(18, 6))) AS DOUBLE) AS installs, sum(revenue_micros) AS revenue_micros,
     sum(spend_micros) AS spend_micros, sum(clicks) AS clicks
 FROM slices GROUP BY model, source, campaign
 """
 CHANNELS = """
-SELECT channel, model, coalesce(sum(conversions) FILTER (conversion_type = 'install'), 0) AS installs,
+SELECT channel, model,
+    CAST(coalesce(sum(CAST(conversions AS DECIMAL(18, 6))) FILTER (conversion_type = 'install'), 0) AS DOUBLE)
+        AS installs,
     coalesce(sum(revenue_micros) FILTER (conversion_type = 'purchase'), 0) AS revenue_micros
 FROM slices GROUP BY channel, model ORDER BY channel, model
 """

@@ -134,7 +134,7 @@ def test_a_session_that_ended_elsewhere_asks_to_sign_in_and_comes_back_to_the_pa
     sign_in(page, dashboard, query="/fraud?period=7d")
     expect(page.get_by_test_id("page-fraud")).to_be_visible()
     page.request.delete(f"{dashboard.url}/api/v1/auth")
-    page.get_by_label("30 days").check()
+    page.get_by_label("30 days").click()
     expect(page.get_by_text("Your session has ended. Sign in again.")).to_be_visible()
     page.get_by_label("User").fill("admin")
     page.get_by_label("Password").fill(PASSWORD)

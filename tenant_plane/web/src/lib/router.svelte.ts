@@ -32,7 +32,10 @@ export function choice<T extends string>(name: string, among: readonly T[], othe
   const wanted = parameter(name);
   return among.find((each) => each === wanted) ?? otherwise;
 }
-/** Counts arrivals at a page, not changes of its choices: a new one moves the focus to its heading. */
+/**
+ * Counts arrivals at a page, not changes of its choices: a new one moves the focus to its heading. The first page of a
+ * document is none, so that the first Tab finds the link that skips the menu.
+ */
 export const visit = (): number => visits;
 
 /** The address of a page; the period comes along, other choices are each page's own. */
@@ -58,7 +61,7 @@ export function set(choices: Record<string, string>): void {
   history.replaceState(null, "", address);
 }
 
-function arrive(): void {
+export function arrive(): void {
   address = location.pathname + location.search;
   visits += 1;
   scrollTo(0, 0);
