@@ -29,7 +29,8 @@ def list_users(plane: PlaneDep, _who: Administrator) -> UserList:
 @router.post("", status_code=201)
 def add_user(body: NewUser, plane: PlaneDep, who: Administrator) -> NewPassword:
     """Add a user; the answer holds the first password, which is not shown again."""
-    return NewPassword(user=body.user, password=plane.accounts.add(body.user, body.role, who))
+    password = plane.accounts.add(body.user, body.role, who)
+    return NewPassword(tenant_id=plane.settings.id, user=body.user, password=password)
 
 
 @router.put("/{user}", status_code=204)
@@ -41,7 +42,8 @@ def change_role(user: Name, body: RoleChange, plane: PlaneDep, who: Administrato
 @router.post("/{user}/password")
 def renew_password(user: Name, plane: PlaneDep, who: Administrator) -> NewPassword:
     """A new password for a user who lost theirs, shown once; all their sessions end."""
-    return NewPassword(user=user, password=plane.accounts.new_password(user, who))
+    password = plane.accounts.new_password(user, who)
+    return NewPassword(tenant_id=plane.settings.id, user=user, password=password)
 
 
 @router.delete("/{user}", status_code=204)

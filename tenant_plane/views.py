@@ -92,6 +92,7 @@ class RoleChange(View):
 class NewPassword(View):
     """A password that was just made, shown this once."""
 
+    tenant_id: str
     user: str
     password: str
 
