@@ -92,7 +92,7 @@ function axes(figure: Figure, colours: Colours, width: number): object {
     axisLabel: {
       show: index === figure.panels.length - 1,
       color: colours.muted,
-      ...(figure.isLying ? { width: labelWidth(width) - 12, overflow: "truncate" as const, interval: 0 } : { hideOverlap: true }),
+      ...(figure.isLying ? { lineHeight: 15, width: labelWidth(width) - 12, overflow: "truncate" as const, interval: 0 } : { hideOverlap: true }),
     },
   }));
   const measured = figure.panels.map((panel, index) => ({
