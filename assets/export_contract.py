@@ -24,6 +24,20 @@ _TYPES = {
 }
 
 
+# a shared network brings thousands of candidates for one install, of which people read the first few; the plane
+# shows that there may be more when it holds as many as these
+CANDIDATES_SENT = 50
+
+
+@dataclass(frozen=True)
+class MostWanted:
+    """At most `rows` rows per group, the first in this order."""
+
+    per: tuple[str, ...]
+    order: tuple[str, ...]
+    rows: int
+
+
 @dataclass(frozen=True)
 class Dataset:
     """One exported dataset. A column reads `name type`, with `?` after the type where it may be null."""
@@ -31,6 +45,7 @@ class Dataset:
     name: str
     columns: tuple[str, ...]
     order: tuple[str, ...]  # a key: rows in this order are in one order
+    most_wanted: MostWanted | None = None  # None: every row
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -155,6 +170,40 @@ MARTS = {
             order=("app_id", "source", "rule"),
         ),
         Dataset(
+            "touch_decisions",
+            (
+                *_SLICE,
+                "app_id string",
+                "conversion_id string",
+                "conversion_type string",
+                "conversion_time time_ms",
+                "touch_id string",
+                "touch_type string",
+                "touch_time time_ms",
+                "source string",
+                "medium string",
+                "campaign string",
+                "adgroup string",
+                "creative string",
+                "match_type string",
+                "tier byte",
+                "ctit_ms long",
+                "window_ms long",
+                "candidate_rank long",
+                "waterfall_position long",
+                "verdict string",
+                "reason string",
+                "install_id string",
+                "ruleset_hash string",
+            ),
+            order=("app_id", "conversion_id", "touch_id"),
+            most_wanted=MostWanted(
+                per=("app_id", "conversion_id"),
+                order=("waterfall_position = 0", "waterfall_position", "tier", "touch_time DESC", "touch_id"),
+                rows=CANDIDATES_SENT,
+            ),
+        ),
+        Dataset(
             "channel_credits",
             (
                 *_SLICE,
@@ -206,4 +255,8 @@ def mart_sql(dataset: Dataset) -> str:
     """The query of one (tenant, date) of a mart, in a fixed order; values are server-side parameters."""
     columns = ", ".join(dataset.schema.names)
     where = "tenant_id = {tenant_id:String} AND event_date = {date:Date}"
-    return f"SELECT {columns} FROM {dataset.name} WHERE {where} ORDER BY {', '.join(dataset.order)}"  # noqa: S608 - names are constants above
+    rows = f"SELECT {columns} FROM {dataset.name} WHERE {where}"  # noqa: S608 - names are constants above
+    if (wanted := dataset.most_wanted) is not None:
+        first = ", ".join((*wanted.per, *wanted.order))
+        rows = f"SELECT * FROM ({rows} ORDER BY {first} LIMIT {wanted.rows} BY {', '.join(wanted.per)})"  # noqa: S608 - as above
+    return f"{rows} ORDER BY {', '.join(dataset.order)}"

@@ -26,6 +26,12 @@ class TenantPlaneSettings(BaseSettings):
     database_url: str = ""
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$", description="of every amount shown")
 
+    # what the tenant's plan says; a limit that is not set is not shown as one
+    plan: str | None = Field(default=None, pattern=r"^[a-z]{1,30}$")
+    events_per_day_max: int | None = Field(default=None, gt=0, description="the door enforces it")
+    storage_max_bytes: int | None = Field(default=None, gt=0, description="marts and scores kept here")
+    users_max: int | None = Field(default=None, gt=0, description="enforced when a user is added")
+
     # limits
     event_body_max_bytes: int = Field(default=10 * 1024 * 1024, description="the door's own limit")
     push_max_bytes: int = 64 * 1024 * 1024

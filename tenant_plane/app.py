@@ -18,7 +18,16 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from resources.plane_settings import TenantPlaneSettings
-from tenant_plane import auth_routes, data_routes, database, event_routes, problems
+from tenant_plane import (
+    auth_routes,
+    data_routes,
+    database,
+    event_routes,
+    problems,
+    report_routes,
+    user_routes,
+)
+from tenant_plane.accounts import Accounts
 from tenant_plane.mart_store import MartStore
 from tenant_plane.metrics import PlaneMetrics
 from tenant_plane.plane import DOCUMENTED_SECURITY, Plane, PlaneDep, metrics_reader
@@ -62,8 +71,8 @@ def create_app(settings: TenantPlaneSettings, *, web_dist: Path = WEB_DIST) -> F
     app.add_middleware(GZipMiddleware, minimum_size=1024)
     app.add_middleware(problems.PlaneMiddleware, tenant_id=settings.id, metrics=metrics)
     _add_probes(app)
-    for router in (auth_routes.router, event_routes.router, data_routes.router):
-        app.include_router(router)
+    for room in (auth_routes, user_routes, event_routes, data_routes, report_routes):
+        app.include_router(room.router)
     app.mount("/", DashboardFiles(web_dist), name="dashboard")
     return app
 
@@ -112,6 +121,7 @@ def _open(settings: TenantPlaneSettings, metrics: PlaneMetrics) -> Plane:
         settings=settings,
         engine=engine,
         sessions=Sessions(engine, settings),
+        accounts=Accounts(engine, settings),
         marts=MartStore(settings.home, settings.id, engine, max_unpacked_bytes=unpacked_bytes),
         scores=ScoreStore(settings.home, engine),
         ledger=ledger,

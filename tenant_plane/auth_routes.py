@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from tenant_plane.plane import DOCUMENTED_SECURITY, Plane, PlaneDep, SignedIn, check_same_origin
 from tenant_plane.sessions import Principal
-from tenant_plane.views import SignIn, WhoAmI
+from tenant_plane.views import PasswordChange, SignIn, WhoAmI
 
 router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
 
@@ -39,6 +39,13 @@ def refresh(request: Request, response: Response, plane: PlaneDep, principal: Si
 def who_am_i(plane: PlaneDep, principal: SignedIn) -> WhoAmI:
     """The session's person."""
     return _who(plane, principal)
+
+
+@router.post("/password", status_code=204, dependencies=DOCUMENTED_SECURITY)
+def change_password(body: PasswordChange, plane: PlaneDep, principal: SignedIn) -> None:
+    """Change one's own password; one's other sessions end."""
+    plane.sessions.brake_guessing(principal)
+    plane.accounts.change_own_password(principal, body.current, body.new)
 
 
 @router.delete("", status_code=204, dependencies=DOCUMENTED_SECURITY)

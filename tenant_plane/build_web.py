@@ -52,7 +52,9 @@ class Node:
             timeout=BUILD_TIMEOUT_S,
         )
         if done.returncode != 0:
-            said = (done.stderr.strip() or done.stdout.strip())[-2000:]
+            said = f"{done.stderr}\n{done.stdout}".strip()[
+                -2000:
+            ]  # tools say it on the one, npm on the other
             raise PermanentError(f"the dashboard was not built, npm {' '.join(arguments)} failed:\n{said}")
 
 

@@ -1,13 +1,11 @@
 """Marts and scores in (pushed by the global plane) and out (for people), and the dashboard's numbers.
 
-Thin: the stores and `dashboard` hold the logic.
+Thin: the stores and `reports.overview` hold the logic; the other reports are in `report_routes`.
 """
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-import io
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -18,11 +16,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
 from resources.errors import AuthorizationError, ContractError
-from tenant_plane import dashboard
 from tenant_plane.mart_contract import MART_SCHEMAS
 from tenant_plane.plane import DOCUMENTED_SECURITY, Plane, PlaneDep, SignedIn, global_plane, read_push
 from tenant_plane.push import PushResult
+from tenant_plane.reports import overview
 from tenant_plane.score_store import Score
+from tenant_plane.table_csv import csv_cell, csv_lines
 from tenant_plane.views import (
     CalendarDate,
     DashboardStats,
@@ -40,7 +39,6 @@ from tenant_plane.views import (
 
 PARQUET = "application/vnd.apache.parquet"
 PAGE_ROWS_MAX = 10_000  # about 5 MB of installs as JSON
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 router = APIRouter(prefix="/api/v1", dependencies=DOCUMENTED_SECURITY)
 Limit = Annotated[int, Query(ge=1, le=PAGE_ROWS_MAX)]
@@ -171,7 +169,7 @@ def read_scores(
 @router.get("/dashboard/stats", tags=["data"])
 def dashboard_stats(plane: PlaneDep, _who: SignedIn, period: Period = "30d") -> DashboardStats:
     """The dashboard's numbers. The period ends at the newest date that has KPIs, not today."""
-    return dashboard.stats(plane.settings.id, period, plane.marts, plane.scores)
+    return overview.stats(plane.settings.id, period, plane.marts, plane.scores)
 
 
 def _known(mart: str) -> None:
@@ -212,20 +210,6 @@ def _json_row(row: tuple[object, ...]) -> list[object]:
 
 
 def _csv(plane: Plane, mart: str, start: dt.date, end: dt.date) -> Iterator[str]:
-    yield _csv_lines([MART_SCHEMAS[mart].names])
+    yield csv_lines([MART_SCHEMAS[mart].names])
     for page in plane.marts.pages(mart, start, end):
-        yield _csv_lines([[_csv_cell(value) for value in row] for row in page])
-
-
-def _csv_lines(rows: list[list[str]]) -> str:
-    sink = io.StringIO()
-    csv.writer(sink).writerows(rows)
-    return sink.getvalue()
-
-
-def _csv_cell(value: object) -> str:
-    if value is None:
-        return ""
-    text = " ".join(value) if isinstance(value, list) else str(value)
-    is_text = not isinstance(value, int | float)
-    return f"'{text}" if is_text and text.startswith(FORMULA_STARTS) else text
+        yield csv_lines([[csv_cell(value) for value in row] for row in page])

@@ -37,6 +37,16 @@ sessions = sa.Table(
     sa.Column("signed_in_at_ms", sa.BigInteger, nullable=False),
     sa.Column("revoked_at_ms", sa.BigInteger),
 )
+user_changes = sa.Table(
+    "user_changes",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("changed_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("actor", sa.String(128), nullable=False),
+    sa.Column("action", sa.String(32), nullable=False),
+    sa.Column("user_name", sa.String(128), nullable=False),
+    sa.Column("role", sa.String(32)),
+)
 app_keys = sa.Table(
     "app_keys",
     metadata,
@@ -127,8 +137,8 @@ def _lock_database(connection: sa.Connection) -> None:
 
 
 def _seed_administrator(connection: sa.Connection, password_hash: str) -> None:
-    known = connection.execute(sa.select(users.c.name).where(users.c.name == ADMIN)).first()
-    if known is None:
+    """Only where there is nobody: an `admin` that the tenant removed must not come back with the first password."""
+    if connection.execute(sa.select(users.c.name).limit(1)).first() is None:
         connection.execute(
             users.insert().values(
                 name=ADMIN, password_hash=password_hash, role="tenant_admin", created_at_ms=now_ms()

@@ -124,6 +124,34 @@ MART_SCHEMAS: dict[str, pa.Schema] = {
             _required("reason", pa.string()),
         ]
     ),
+    "touch_decisions": pa.schema(
+        [
+            _required("tenant_id", pa.string()),
+            _required("event_date", pa.date32()),
+            _required("app_id", pa.string()),
+            _required("conversion_id", pa.string()),
+            _required("conversion_type", pa.string()),
+            _required("conversion_time", UTC_MS),
+            _required("touch_id", pa.string()),
+            _required("touch_type", pa.string()),
+            _required("touch_time", UTC_MS),
+            _required("source", pa.string()),
+            _required("medium", pa.string()),
+            _required("campaign", pa.string()),
+            _required("adgroup", pa.string()),
+            _required("creative", pa.string()),
+            _required("match_type", pa.string()),
+            _required("tier", pa.uint8()),
+            _required("ctit_ms", pa.int64()),
+            _required("window_ms", pa.int64()),
+            _required("candidate_rank", pa.int64()),
+            _required("waterfall_position", pa.int64()),
+            _required("verdict", pa.string()),
+            _required("reason", pa.string()),
+            _required("install_id", pa.string()),
+            _required("ruleset_hash", pa.string()),
+        ]
+    ),
     "channel_credits": pa.schema(
         [
             _required("tenant_id", pa.string()),

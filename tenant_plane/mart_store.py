@@ -1,7 +1,7 @@
 """The tenant's marts: one Parquet file per (mart, date), replaced whole, read by SQL with DuckDB.
 
 Belongs here: where files lie and how they are read. What a file may hold is `mart_contract`; what the
-dashboard computes is `dashboard`.
+dashboard computes is `reports`.
 """
 
 from __future__ import annotations
@@ -87,7 +87,14 @@ class MartStore:
                 for row in connection.execute(query)
             ]
 
-    def query(self, sql: str, mart: str, start: dt.date, end: dt.date) -> list[Row]:
+    def query(
+        self,
+        sql: str,
+        mart: str,
+        start: dt.date,
+        end: dt.date,
+        parameters: Mapping[str, object] | None = None,
+    ) -> list[Row]:
         """Rows of `sql` over the mart's stored slices from `start` to `end`, both included.
 
         Args:
@@ -95,8 +102,9 @@ class MartStore:
             mart: a name of `MART_SCHEMAS`.
             start: first date.
             end: last date.
+            parameters: values of the statement's `$name`s.
         """
-        cursor = self._execute(sql, mart, start, end, {})
+        cursor = self._execute(sql, mart, start, end, parameters or {})
         try:
             names = [column[0] for column in cursor.description or ()]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
@@ -120,9 +128,17 @@ class MartStore:
         """How many rows the mart has from `start` to `end`."""
         return sum(s.rows for s in self.slices() if s.mart == mart and start <= s.date <= end)
 
+    def has(self, mart: str, date: dt.date) -> bool:
+        """Whether the mart's slice of that date was pushed, with rows or without."""
+        return any(s.mart == mart and s.date == date for s in self.slices())
+
     def latest_date(self, mart: str) -> dt.date | None:
         """The newest date of a mart that holds rows; none before the first push."""
         return max((s.date for s in self.slices() if s.mart == mart and s.rows), default=None)
+
+    def stored_bytes(self, mart: str) -> int:
+        """What the mart's files take on disk."""
+        return sum(path.stat().st_size for path in (self._root / mart).glob("date=*/data.parquet"))
 
     def close(self) -> None:
         """Close DuckDB."""

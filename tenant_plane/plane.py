@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 
 from resources.errors import AuthenticationError, AuthorizationError
 from resources.plane_settings import TenantPlaneSettings
+from tenant_plane.accounts import ADMINISTRATOR, Accounts
 from tenant_plane.mart_store import MartStore
 from tenant_plane.metrics import PlaneMetrics
 from tenant_plane.push import Push, PushLedger, verified_signature
@@ -41,6 +42,7 @@ class Plane:
     settings: TenantPlaneSettings
     engine: sa.Engine
     sessions: Sessions
+    accounts: Accounts
     marts: MartStore
     scores: ScoreStore
     ledger: PushLedger
@@ -81,18 +83,36 @@ def signed_in(request: Request, plane: PlaneDep) -> Principal:
     return plane.sessions.verify(token)
 
 
+SignedIn = Annotated[Principal, Depends(signed_in)]
+
+
+def administrator(principal: SignedIn) -> Principal:
+    """The person asking, who manages the tenant's users.
+
+    Raises:
+        AuthorizationError: their role only reads.
+    """
+    if principal.role != ADMINISTRATOR:
+        raise AuthorizationError("this is for the tenant's administrators: ask one of them")
+    return principal
+
+
+Administrator = Annotated[Principal, Depends(administrator)]
+
+
 def event_sender(request: Request, plane: PlaneDep) -> None:
-    """Let the tenant's app (its key) or a signed-in person send events.
+    """Let the tenant's app (its key) or a signed-in administrator send events.
 
     Raises:
         AuthenticationError: neither.
+        AuthorizationError: a person who only reads.
     """
     token = _bearer(request)
     if token is not None and token.startswith(APP_KEY_PREFIX):
         if not app_key_is_active(plane.engine, token):
             raise AuthenticationError("the app key is unknown or revoked: mint a new one")
         return
-    signed_in(request, plane)
+    administrator(signed_in(request, plane))
 
 
 def global_plane(request: Request, plane: PlaneDep) -> None:
@@ -121,9 +141,6 @@ def metrics_reader(request: Request, plane: PlaneDep) -> None:
 def _has_service_token(request: Request, plane: Plane) -> bool:
     expected = plane.settings.service_token.get_secret_value()
     return hmac.compare_digest((_bearer(request) or "").encode(), expected.encode())
-
-
-SignedIn = Annotated[Principal, Depends(signed_in)]
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:

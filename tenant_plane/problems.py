@@ -25,8 +25,10 @@ from resources.errors import (
     ContractError,
     EventLogFullError,
     ServiceUnavailableError,
+    TraceNotFoundError,
     UnMoGrowPError,
 )
+from tenant_plane.accounts import AccountNotFoundError, AccountRuleError
 from tenant_plane.mart_contract import PushTooLargeError
 from tenant_plane.metrics import PlaneMetrics
 from tenant_plane.sessions import TooManyFailuresError
@@ -37,6 +39,9 @@ STATUS_OF: dict[type[UnMoGrowPError], int] = {
     TooManyFailuresError: 429,
     PushTooLargeError: 413,
     AuthenticationError: 401,
+    TraceNotFoundError: 404,
+    AccountNotFoundError: 404,
+    AccountRuleError: 409,
     AuthorizationError: 403,
     ContractError: 422,
     EventLogFullError: 503,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
@@ -22,6 +23,7 @@ from tenant_plane.files import replace_atomically
 from tenant_plane.mart_store import parquet_bytes
 from tenant_plane.push import PushResult
 
+CHURN = "churn"  # models whose names begin so give probabilities, not money
 HISTOGRAM_BINS = 12  # a bar stays wide enough to hit with a finger on a 360 px wide screen
 COLUMNS: list[pa.Field[Any]] = [
     pa.field("user_id", pa.string(), nullable=False),
@@ -48,6 +50,7 @@ class ScoreSet:
     as_of: dt.date
     generated_at_ms: int
     rows: int
+    pushed_at_ms: int
 
 
 @dataclass(frozen=True)
@@ -101,16 +104,57 @@ class ScoreStore:
             )
         return PushResult(len(ordered), replaced)
 
-    def latest(self, model: str | None = None) -> ScoreSet | None:
-        """The score set with the newest as-of day (of `model`, or of any); none before the first push."""
+    def latest(
+        self,
+        model: str | None = None,
+        *,
+        beginning: str = "",
+        excluding: str | None = None,
+        not_after: dt.date | None = None,
+    ) -> ScoreSet | None:
+        """The score set with the newest as-of day; none where there is none.
+
+        Args:
+            model: of this model alone.
+            beginning: of models whose name begins so.
+            excluding: not of models whose name begins so.
+            not_after: as of this day or an earlier one.
+        """
+        found = [
+            each
+            for each in self.sets(model)
+            if each.model.startswith(beginning)
+            and not (excluding and each.model.startswith(excluding))
+            and (not_after is None or each.as_of <= not_after)
+        ]
+        return found[0] if found else None
+
+    def models(self) -> list[str]:
+        """Names of all models that scores were pushed of."""
+        query = sa.select(score_sets.c.model).distinct().order_by(score_sets.c.model)
+        with self._engine.connect() as connection:
+            return list(connection.execute(query).scalars())
+
+    def sets(self, model: str | None = None) -> list[ScoreSet]:
+        """Every score set (of one model, or of all), newest first."""
         query = sa.select(score_sets).order_by(
             score_sets.c.as_of.desc(), score_sets.c.generated_at_ms.desc(), score_sets.c.model
         )
         if model is not None:
             query = query.where(score_sets.c.model == model)
         with self._engine.connect() as connection:
-            row = connection.execute(query.limit(1)).first()
-        return None if row is None else ScoreSet(row.model, row.as_of, row.generated_at_ms, row.rows)
+            return [
+                ScoreSet(row.model, row.as_of, row.generated_at_ms, row.rows, row.pushed_at_ms)
+                for row in connection.execute(query)
+            ]
+
+    def frame(self, scores: ScoreSet) -> pl.DataFrame:
+        """A whole score set: user_id, score, features (JSON text)."""
+        return pl.read_parquet(self._path(scores.model, scores.as_of), hive_partitioning=False)
+
+    def stored_bytes(self, model: str) -> int:
+        """What the model's files take on disk."""
+        return sum(path.stat().st_size for path in (self._root / model).glob("as_of=*/data.parquet"))
 
     def page(self, scores: ScoreSet, *, limit: int, offset: int) -> list[Score]:
         """Part of a score set, highest score first, then by user id."""

@@ -139,11 +139,13 @@ class Sessions:
             )
         except jwt.InvalidTokenError as error:
             raise AuthenticationError("the session is not valid or has ended: sign in") from error
+        # the role of now, not the token's: who is demoted is so at once
+        query = sa.select(sessions, users.c.role).join(users).where(sessions.c.id == claims["sid"])
         with self._engine.connect() as connection:
-            row = connection.execute(sa.select(sessions).where(sessions.c.id == claims["sid"])).first()
+            row = connection.execute(query).first()
         if row is None or row.revoked_at_ms is not None or row.user_name != claims["sub"]:
             raise AuthenticationError("the session was signed out: sign in")
-        return Principal(row.user_name, claims["role"], row.id, claims["auth_time"], claims["exp"])
+        return Principal(row.user_name, row.role, row.id, claims["auth_time"], claims["exp"])
 
     def refresh(self, principal: Principal) -> tuple[Principal, str]:
         """A new token for a running session, until its greatest age.
@@ -160,6 +162,14 @@ class Sessions:
         with self._engine.begin() as connection:
             one = sessions.c.id == principal.session_id
             connection.execute(sessions.update().where(one).values(revoked_at_ms=now_ms()))
+
+    def brake_guessing(self, principal: Principal) -> None:
+        """Count an attempt to prove one's own password again: a stolen session must not be used to guess it.
+
+        Raises:
+            TooManyFailuresError: too many attempts by this session.
+        """
+        self._brake.count((principal.user, principal.session_id))
 
     def _issue(self, user: str, role: str, session_id: str, signed_in_at_s: int) -> tuple[Principal, str]:
         now_s = int(time.time())

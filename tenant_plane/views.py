@@ -65,6 +65,66 @@ class WhoAmI(View):
     token: str | None = None
 
 
+UserName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}$")]
+Role = Literal["tenant_admin", "tenant_analyst"]
+
+
+class PasswordChange(View):
+    """One's own password; twelve characters hold against guessing at five attempts in five minutes."""
+
+    current: str = Field(min_length=1, max_length=1024)
+    new: str = Field(min_length=12, max_length=1024)
+
+
+class NewUser(View):
+    """Somebody who may sign in."""
+
+    user: UserName
+    role: Role
+
+
+class RoleChange(View):
+    """What a user may do: `tenant_admin` manages users and sends events, `tenant_analyst` reads."""
+
+    role: Role
+
+
+class NewPassword(View):
+    """A password that was just made, shown this once."""
+
+    tenant_id: str
+    user: str
+    password: str
+
+
+class UserItem(View):
+    """One user; `signed_in_at` is of the sessions of the last hours, else null."""
+
+    user: str
+    role: str
+    created_at: dt.datetime
+    signed_in_at: dt.datetime | None
+
+
+class UserChange(View):
+    """Who did what to which user."""
+
+    at: dt.datetime
+    actor: str
+    action: str
+    user: str
+    role: str | None
+
+
+class UserList(View):
+    """Every user and the newest changes. Without a limit of the plan, `users_max` is null."""
+
+    tenant_id: str
+    users_max: int | None
+    users: list[UserItem]
+    changes: list[UserChange]
+
+
 class Pushed(View):
     """Rows stored, and whether they replaced earlier ones."""
 

@@ -10,11 +10,13 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from tenant_plane import build_web
 
@@ -73,35 +75,53 @@ def packed_chromium(directory: Path = build_web.WEB / "node_modules" / ".chromiu
     )
 
 
+@contextmanager
+def launched(playwright: Playwright) -> Iterator[Browser]:
+    """One Chromium with an empty profile."""
+    chromium = find_chromium()
+    started = playwright.chromium.launch(
+        executable_path=chromium.executable,
+        args=ARGUMENTS,
+        env={**os.environ, **chromium.environment},
+        timeout=60_000,
+    )
+    try:
+        yield started
+    finally:
+        started.close()
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One Chromium for a module, with an empty profile.
+    """One Chromium for a module.
 
     Playwright keeps an event loop running as long as it lives; tests that start their own cannot run beside it.
     """
-    chromium = find_chromium()
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=chromium.executable,
-            args=ARGUMENTS,
-            env={**os.environ, **chromium.environment},
-            timeout=60_000,
-        )
-        yield launched
-        launched.close()
+    with sync_playwright() as playwright, launched(playwright) as started:
+        yield started
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page in its own empty context; the test fails when the page logged an error or broke the policy."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB", timezone_id="UTC")
-    opened = context.new_page()
-    opened.set_default_timeout(15_000)
+@contextmanager
+def opened(browser: Browser, **options: Any) -> Iterator[Page]:
+    """A page in its own context; it ends with an error when the page logged one or broke the policy."""
+    size = {"width": 1280, "height": 900}
+    context = browser.new_context(
+        **{"viewport": size, "locale": "en-GB", "timezone_id": "UTC", "color_scheme": "light"} | options
+    )
+    shown = context.new_page()
+    shown.set_default_timeout(15_000)
     errors: list[str] = []
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    yield opened
+    shown.on("pageerror", lambda error: errors.append(str(error)))
+    shown.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    yield shown
     context.close()
     # a refused sign-in and a server that is down are logged by the browser itself and are what tests ask for
     unexpected = [error for error in errors if not error.startswith("Failed to load resource")]
     assert unexpected == []
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of a person who reads English on a desk."""
+    with opened(browser) as shown:
+        yield shown

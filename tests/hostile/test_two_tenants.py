@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 
 ROOMS = sorted(path.stem for path in OPENAPI_DIR.glob("*.json"))
 SCORE_PUSH = ("POST", "/api/v1/ml/scores")
+NAMING_THEIR_TENANT = ("auth", "auth/refresh", "dashboard/data", "marts", "users")
 PAIRS = [("alpha", "beta"), ("beta", "alpha")]
 
 
@@ -83,12 +84,8 @@ def test_a_tenant_s_own_credentials_show_its_own_marks_and_nothing_of_the_other(
     """Also what proves that the search for marks finds them."""
     tenant, other = pair
     plane_s = {"session", "service token"} if room == "tenant_plane" else set[str]()
-    names_tenant = {
-        "/api/v1/auth",
-        "/api/v1/auth/refresh",
-        "/api/v1/marts",
-        "/metrics",
-    }  # and shows no values
+    # these say whose they are and show no values
+    names_tenant = {"/metrics"} | {f"/api/v1/{name}" for name in NAMING_THEIR_TENANT}
     data_marks = {"text", "number", "online score", "checksum 0"}
     counts_rows = {"PUT", "POST"}  # of a plane: what is pushed is not repeated
     with client_of(world, room, tenant) as client:

@@ -177,13 +177,27 @@ def paths(operation: Operation, victim: Tenant) -> Iterator[tuple[str, bool]]:
     """The operation's path with good values, and with one that names the victim or climbs out."""
     names = [name for where, name in operation.parameters if where == "path"]
     good = {"mart": "installs", "date": DATE.isoformat(), "key_id": "0" * 16, "version": "1"}
-    good["conversion_id"] = victim.conversion_id
+    good |= {
+        "conversion_id": victim.conversion_id,
+        "install_id": exported_install_id(victim),
+        "user": "admin",
+    }
     plain = {name: good.get(name, victim.tenant_id) for name in names}
     yield operation.path.format(**plain), False
     for name in names:
         for hostile in (f"..%2F{victim.tenant_id}%2F{plain[name]}", f"{victim.tenant_id}"):
             if hostile != plain[name]:
                 yield operation.path.format(**plain | {name: hostile}), True
+
+
+def exported_install_id(tenant: Tenant) -> str:
+    """The one install that the tenant's plane holds."""
+    return f"{tenant.text}_install_id"
+
+
+def colleague(tenant: Tenant) -> str:
+    """Whom the tenant adds to the users of its plane."""
+    return f"{tenant.text}_colleague"
 
 
 def body_of(operation: Operation, path: str, sender: Tenant, tenant_id: str) -> tuple[bytes | None, Headers]:
@@ -249,6 +263,12 @@ def _documents(tenant_id: str, sender: Tenant) -> dict[str, Any]:
             "effectiveFrom": DATE.isoformat(),
         },
         "/api/v1/auth": {"user": f"admin of {sender.tenant_id}", "password": sender.secrets["password"]},
+        "/api/v1/auth/password": {
+            "current": sender.secrets["password"],
+            "new": sender.secrets["password"],
+        },
+        "/api/v1/users": {"user": colleague(sender), "role": "tenant_admin"},
+        "/api/v1/users/{user}": {"role": "tenant_analyst"},
         "/api/v1/ml/scores": {
             "tenantId": tenant_id,
             "model": sender.model,

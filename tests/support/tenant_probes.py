@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import httpx
 import psutil
 
-from tests.support.attacks import Operation, Request, body_of
+from tests.support.attacks import Operation, Request, body_of, colleague, exported_install_id
 from tests.support.marked_exports import DATE
 
 if TYPE_CHECKING:
@@ -103,6 +103,8 @@ def own_answer(client: httpx.Client, operation: Operation, tenant: Tenant, name:
         tenant_id=tenant.tenant_id,
         version=1,
         conversion_id=tenant.conversion_id,
+        install_id=exported_install_id(tenant),
+        user=colleague(tenant),
     )
     body, content = body_of(operation, path, tenant, tenant.tenant_id)
     return client.request(operation.method, path, content=body, headers=dict(content) | bearer(tenant, name))

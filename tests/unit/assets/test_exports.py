@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from assets.export_contract import MARTS, SCORES, SCORES_DATASET
+from assets.export_contract import CANDIDATES_SENT, MARTS, SCORES, SCORES_DATASET, mart_sql
 from assets.export_files import ExportSlice, conformed, parquet_bytes, publish
 from assets.exports import newest_of_slice, tenant_exports
 from assets.partitions import TENANT_DIMENSION, range_tags
@@ -28,6 +28,7 @@ from resources.object_store import LocalObjectStore
 from resources.settings import Settings
 from resources.tenant_gateway import TenantGateway
 from tenant_plane.mart_contract import MART_SCHEMAS
+from tenant_plane.reports import trace
 from tests.unit.ml_assets.synthetic_users import FIRST_DAY, features
 from tests.unit.resources.served import served_plane
 
@@ -231,6 +232,24 @@ def test_an_empty_score_set_is_pushed_only_where_there_was_one(plane: Plane, tmp
 
 def test_the_contract_is_the_one_that_tenant_planes_accept() -> None:
     assert {name: dataset.schema for name, dataset in MARTS.items()} == MART_SCHEMAS
+
+
+def test_of_a_conversion_the_first_candidates_in_the_waterfall_s_order_are_sent(plane: Plane) -> None:
+    dataset = MARTS["touch_decisions"]
+    plain = {pa.string(): "", pa.uint8(): 1, pa.int64(): 0, pa.date32(): DAY}
+    empty = {field.name: plain.get(field.type, INSTALL["install_time"]) for field in dataset.schema}
+    rows = [
+        empty
+        | {"tenant_id": "t7", "app_id": "app", "conversion_id": conversion, "touch_id": f"{number:03}"}
+        | {"waterfall_position": 0 if number < 20 else 300 - number}
+        for conversion, candidates in (("many", 200), ("few", 3))
+        for number in range(candidates)
+    ]
+    plane.clickhouse.insert_arrow("touch_decisions", pa.Table.from_pylist(rows, schema=dataset.schema))
+    sent = plane.clickhouse.query_arrow(mart_sql(dataset), {"tenant_id": "t7", "date": DAY}).to_pylist()
+    first = [f"{number:03}" for number in range(200 - CANDIDATES_SENT, 200)]
+    assert [row["touch_id"] for row in sent] == ["000", "001", "002", *first]
+    assert CANDIDATES_SENT == trace.CANDIDATES_SENT  # the page says that there may be more
 
 
 def test_rows_of_another_tenant_or_date_and_nulls_are_never_exported(tmp_path: Path) -> None:

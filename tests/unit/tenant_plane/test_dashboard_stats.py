@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from tenant_plane.dashboard import Window, campaigns, totals
+from tenant_plane.reports.overview import campaigns, totals
+from tenant_plane.reports.periods import Window
 from tenant_plane.score_store import distribution
 from tests.unit.tenant_plane.plane_process import PlaneProcess, running
 

@@ -1,14 +1,11 @@
-// What the charts look like: pure functions from numbers and colours to ECharts options.
+// What the charts look like: one pure function from series and colours to ECharts options.
 
 import type { BarSeriesOption, LineSeriesOption } from "echarts/charts";
-import type { GridComponentOption, TooltipComponentOption } from "echarts/components";
+import type { GridComponentOption, LegendComponentOption, TooltipComponentOption } from "echarts/components";
 import type { ComposeOption } from "echarts/core";
-import * as format from "./format";
-import { text } from "./messages";
-import type { Daily, Ltv } from "./types";
 
 export type Option = ComposeOption<
-  BarSeriesOption | LineSeriesOption | GridComponentOption | TooltipComponentOption
+  BarSeriesOption | LineSeriesOption | GridComponentOption | LegendComponentOption | TooltipComponentOption
 >;
 
 export interface Colours {
@@ -21,110 +18,120 @@ export interface Colours {
   font: string;
 }
 
-function common(colours: Colours): Option {
+export interface Series {
+  name: string;
+  kind: "bar" | "line";
+  colour: "first" | "second" | "muted";
+  data: (number | null)[];
+  stack?: boolean;
+}
+
+/** Series of one scale. A figure has one or two of them above each other: two scales never share an axis. */
+export interface Panel {
+  name: string;
+  format: (value: number) => string;
+  axis: (value: number) => string;
+  series: Series[];
+  isWhole?: boolean;
+  highest?: number;
+}
+
+export interface Figure {
+  labels: string[];
+  panels: Panel[];
+  /** Bars lie, with their labels to the left: names too long to stand under a bar. */
+  isLying?: boolean;
+}
+
+/** Room for the labels of lying bars: enough for a campaign's name, never more than a third. */
+const labelWidth = (width: number) => Math.round(Math.min(230, Math.max(96, width * 0.3)));
+
+export function optionOf(figure: Figure, colours: Colours, width: number): Option {
+  const { panels } = figure;
+  const names = panels.flatMap((panel) => panel.series.map((series) => series.name));
+  const legend = panels.some((panel) => panel.series.length > 1);
+  const top = legend ? 62 : 34;
+  const height = panels.length > 1 ? "30%" : undefined;
   return {
     animationDuration: 250,
     textStyle: { fontFamily: colours.font, color: colours.muted },
     tooltip: {
       trigger: "axis",
       renderMode: "richText", // the HTML tooltip writes style attributes, which the policy forbids
+      confine: true,
       backgroundColor: colours.surface,
       borderColor: colours.line,
       textStyle: { color: colours.text, fontSize: 13 },
-      axisPointer: { type: "line", lineStyle: { color: colours.muted } },
+      axisPointer: { type: figure.isLying ? "shadow" : "line", lineStyle: { color: colours.muted } },
     },
-  };
-}
-
-const categories = (colours: Colours, labels: string[], gridIndex = 0, shown = true) => ({
-  type: "category" as const,
-  gridIndex,
-  data: labels,
-  axisTick: { show: false },
-  axisLine: { lineStyle: { color: colours.line } },
-  axisLabel: { show: shown, color: colours.muted, hideOverlap: true },
-});
-
-const values = (colours: Colours, gridIndex: number, name: string, formatter: (value: number) => string) => ({
-  type: "value" as const,
-  gridIndex,
-  name,
-  nameGap: 14,
-  nameTextStyle: { color: colours.text, fontWeight: 600, align: "left" as const, padding: [0, 0, 0, -56] },
-  splitNumber: 3,
-  minInterval: 1,
-  splitLine: { lineStyle: { color: colours.line } },
-  axisLabel: { color: colours.muted, formatter },
-});
-
-/** Installs as bars above revenue as a line: two scales, so two grids over one row of dates. */
-export function dailyOption(days: Daily[], money: format.Money, colours: Colours): Option {
-  const labels = days.map((day) => format.calendarDay(day.date));
-  const missing = (day: Daily, value: number) => (day.reported ? value : "-");
-  return {
-    ...common(colours),
+    ...(legend
+      ? { legend: { top: 0, left: 0, data: names, textStyle: { color: colours.text }, selectedMode: false } }
+      : {}),
     axisPointer: { link: [{ xAxisIndex: "all" }] },
-    grid: [
-      { left: 64, right: 12, top: 34, height: "33%", outerBoundsMode: "none" },
-      { left: 64, right: 12, bottom: 28, height: "33%", outerBoundsMode: "none" },
-    ],
-    xAxis: [categories(colours, labels, 0, false), categories(colours, labels, 1)],
-    yAxis: [
-      values(colours, 0, text.daily.installs, format.shortCount),
-      values(colours, 1, text.daily.revenue, (value) => money.axis(value * 1e6)),
-    ],
-    series: [
-      {
-        name: text.daily.installs,
-        type: "bar",
-        xAxisIndex: 0,
-        yAxisIndex: 0,
-        data: days.map((day) => missing(day, day.installs)),
-        itemStyle: { color: colours.first, borderRadius: [3, 3, 0, 0] },
-        barMaxWidth: 28,
-        tooltip: { valueFormatter: (value) => (typeof value === "number" ? format.count(value) : text.nothing) },
-      },
-      {
-        name: text.daily.revenue,
-        type: "line",
-        xAxisIndex: 1,
-        yAxisIndex: 1,
-        data: days.map((day) => missing(day, day.revenueMicros / 1e6)),
-        symbol: "circle",
-        symbolSize: 6,
-        showSymbol: days.length <= 31,
-        lineStyle: { width: 2, color: colours.second },
-        itemStyle: { color: colours.second },
-        tooltip: {
-          valueFormatter: (value) => (typeof value === "number" ? money.exact(value * 1e6) : text.nothing),
-        },
-      },
-    ],
+    grid: panels.map((_panel, index) => ({
+      left: figure.isLying ? labelWidth(width) : 64,
+      right: 16,
+      ...(index === 0 ? { top } : {}),
+      ...(index === panels.length - 1 ? { bottom: 28 } : {}),
+      ...(height === undefined ? {} : { height }),
+      outerBoundsMode: "none" as const,
+    })),
+    ...axes(figure, colours, width),
+    series: panels.flatMap((panel, index) => panel.series.map((series) => seriesOf(figure, panel, series, index, colours))),
   } as Option;
 }
 
-/** Users per range of predicted value. */
-export function ltvOption(ltv: Ltv, money: format.Money, colours: Colours): Option {
-  const last = ltv.histogram.length - 1;
+function axes(figure: Figure, colours: Colours, width: number): object {
+  const labelled = figure.panels.map((_panel, index) => ({
+    type: "category" as const,
+    gridIndex: index,
+    data: figure.labels,
+    inverse: figure.isLying === true,
+    axisTick: { show: false },
+    axisLine: { lineStyle: { color: colours.line } },
+    axisLabel: {
+      show: index === figure.panels.length - 1,
+      color: colours.muted,
+      ...(figure.isLying ? { lineHeight: 15, width: labelWidth(width) - 12, overflow: "truncate" as const, interval: 0 } : { hideOverlap: true }),
+    },
+  }));
+  const measured = figure.panels.map((panel, index) => ({
+    type: "value" as const,
+    gridIndex: index,
+    name: figure.isLying ? "" : panel.name,
+    nameGap: 14,
+    nameTextStyle: { color: colours.text, fontWeight: 600, align: "left" as const, padding: [0, 0, 0, -56] },
+    splitNumber: 3,
+    ...(panel.isWhole ? { minInterval: 1 } : {}),
+    ...(panel.highest === undefined ? {} : { max: panel.highest }),
+    splitLine: { lineStyle: { color: colours.line } },
+    axisLabel: { color: colours.muted, formatter: panel.axis, hideOverlap: true },
+  }));
+  return figure.isLying ? { yAxis: labelled, xAxis: measured } : { xAxis: labelled, yAxis: measured };
+}
+
+function seriesOf(figure: Figure, panel: Panel, series: Series, index: number, colours: Colours): object {
+  const shared = {
+    name: series.name,
+    type: series.kind,
+    xAxisIndex: index,
+    yAxisIndex: index,
+    data: series.data.map((value) => value ?? "-"),
+    itemStyle: { color: colours[series.colour] },
+    tooltip: { valueFormatter: (value: unknown) => (typeof value === "number" ? panel.format(value) : "—") },
+    ...(series.stack ? { stack: "all" } : {}),
+  };
+  if (series.kind === "bar") {
+    return { ...shared, barMaxWidth: 28, ...(series.stack || panel.series.length > 1 ? {} : { barCategoryGap: "12%" }) };
+  }
+  const dashed = series.colour === "muted" ? { type: "dashed" as const } : {};
   return {
-    ...common(colours),
-    grid: { left: 64, right: 12, top: 34, bottom: 28, outerBoundsMode: "none" },
-    xAxis: categories(
-      colours,
-      ltv.histogram.map((bin, index) => money.axis(bin.fromMicros) + (index === last ? "+" : "")),
-    ),
-    yAxis: values(colours, 0, text.ltv.users, format.shortCount),
-    series: [
-      {
-        name: text.ltv.users,
-        type: "bar",
-        data: ltv.histogram.map((bin) => bin.users),
-        barCategoryGap: "8%",
-        itemStyle: { color: colours.first, borderRadius: [3, 3, 0, 0] },
-        tooltip: { valueFormatter: (value) => (typeof value === "number" ? format.count(value) : text.nothing) },
-      },
-    ],
-  } as Option;
+    ...shared,
+    symbol: "circle",
+    symbolSize: 6,
+    showSymbol: figure.labels.length <= 31,
+    lineStyle: { width: 2, color: colours[series.colour], ...dashed },
+  };
 }
 
 export function coloursOf(element: Element): Colours {

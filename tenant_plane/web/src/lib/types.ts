@@ -1,6 +1,8 @@
-// The shapes of the plane's JSON; schemas/openapi/tenant_plane.json is their source.
+// The shapes of the plane's JSON; schemas/openapi/tenant_plane.json is their source. The reports' are in report-types.ts.
 
-export type Period = "7d" | "30d" | "90d";
+export type * from "./report-types";
+
+export type Period = "7d" | "30d" | "90d" | "365d";
 
 export interface Config {
   TENANT_ID: string;
@@ -8,10 +10,12 @@ export interface Config {
   CURRENCY: string;
 }
 
+export type Role = "tenant_admin" | "tenant_analyst";
+
 export interface WhoAmI {
   tenantId: string;
   user: string;
-  role: string;
+  role: Role;
   expiresAt: string;
 }
 
@@ -83,4 +87,15 @@ export interface Stats {
   campaigns: Campaign[];
   ltv: Ltv | null;
   freshness: { latestDate: string | null; pushedAt: string | null };
+}
+
+export interface UserList {
+  usersMax: number | null;
+  users: { user: string; role: Role; createdAt: string; signedInAt: string | null }[];
+  changes: { at: string; actor: string; action: string; user: string; role: string | null }[];
+}
+
+export interface NewPassword {
+  user: string;
+  password: string;
 }
