@@ -131,7 +131,7 @@ def tenant_freshness(settings: Settings) -> list[dict[str, Any]]:
 
     if not settings.home.exists():
         return []
-    lake, registry = Lake(settings), Registry(settings.registry_url)
+    lake, registry = Lake(settings), Registry.from_settings(settings)
     registry.migrate()
     lake.ensure_tables()
     raw_changes, _ = lake.changes_since("raw.events", None)

@@ -87,7 +87,7 @@ def prepare_home(settings: Settings) -> None:
     shutil.copyfile(APPLICATION_ROOT / "dagster.yaml", settings.dagster_home / "dagster.yaml")
     settings.keys()
     settings.first_run_secret("admin.token")
-    Registry(settings.registry_url).migrate()
+    Registry.from_settings(settings).migrate()
     Lake(settings).ensure_tables()
     ensure_manifest(settings)
     _create_dagster_storage(settings)
