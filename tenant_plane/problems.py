@@ -27,9 +27,9 @@ from resources.errors import (
     ServiceUnavailableError,
     UnMoGrowPError,
 )
+from resources.failure_brake import TooManyFailuresError
 from tenant_plane.mart_contract import PushTooLargeError
 from tenant_plane.metrics import PlaneMetrics
-from tenant_plane.sessions import TooManyFailuresError
 
 LOG = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from resources.errors import PermanentError, ServiceUnavailableError
-from resources.settings import APPLICATION_ROOT, Settings, child_environment
+from resources.settings import ADMIN_SECRET_FILE, APPLICATION_ROOT, Settings, child_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,7 +86,7 @@ def prepare_home(settings: Settings) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)  # databases in it know every tenant
     shutil.copyfile(APPLICATION_ROOT / "dagster.yaml", settings.dagster_home / "dagster.yaml")
     settings.keys()
-    settings.first_run_secret("admin.token")
+    settings.first_run_secret(ADMIN_SECRET_FILE)
     Registry.from_settings(settings).migrate()
     Lake(settings).ensure_tables()
     ensure_manifest(settings)

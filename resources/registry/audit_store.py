@@ -82,7 +82,7 @@ class AuditStore(Sessions):
             return check_chain(_chained(session), head, self.signing_key, known)
 
 
-def _filtered(wanted: AuditFilter) -> Select[tuple[AuditRow]]:
+def _filtered(wanted: AuditFilter) -> Select[AuditRow]:
     query = select(AuditRow)
     if wanted.tenant_id is not None:
         query = query.where(AuditRow.tenant_id == wanted.tenant_id)

@@ -113,7 +113,7 @@ def add_audit(
         raise LookupError(
             "the audit trail has no head: somebody removed it; restore a backup of the registry"
         )
-    entry = {
+    entry: dict[str, Any] = {
         "audit_id": head.audit_id + 1,
         "at": now_utc(),
         "actor": actor,

@@ -1,4 +1,4 @@
-"""`Registry`: the stores of tenants, keys, rules, conversion documents and audit as one door.
+"""`Registry`: the stores of tenants, keys, rules, conversion documents, users, sessions and audit as one door.
 
 Each call is one short transaction. Nothing here does anything *to* a tenant's plane
 (`resources.tenant_driver` does), and no key is logged.
@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from resources.registry.answer_store import AnswerStore
 from resources.registry.audit_store import AuditStore
 from resources.registry.key_store import KeyStore
 from resources.registry.rule_store import RuleStore
+from resources.registry.session_store import SessionStore
 from resources.registry.skan_store import SkanStore
 from resources.registry.tenant_store import TenantStore
+from resources.registry.user_store import UserStore
 
 if TYPE_CHECKING:
     from resources.settings import Settings
 
 
-class Registry(TenantStore, KeyStore, RuleStore, SkanStore, AuditStore):
+class Registry(TenantStore, KeyStore, RuleStore, SkanStore, AuditStore, UserStore, SessionStore, AnswerStore):
     """The tenant registry in the database at `database_url`; safe for several threads and processes."""
 
     @classmethod
