@@ -145,7 +145,7 @@ def test_an_answer_is_forgotten_after_a_day(plane: Plane) -> None:
         assert session.scalar(text("SELECT count(*) FROM registry_kept_answers")) == 1
 
 
-@pytest.mark.parametrize("key", ["", "a b", "k" * 256, "\x7f"])
+@pytest.mark.parametrize("key", ["", "a b", "k" * 256, "a\tb"])
 def test_a_key_that_is_none_is_422(plane: Plane, key: str) -> None:
     problem(plane.post(MINT, {"kind": "export"}, key=key), 422)
     assert plane.registry.keys("t1") == ()
