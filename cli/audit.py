@@ -69,6 +69,10 @@ def verify_command(
 ) -> None:
     """Find any edit, gap or cut-off end of the trail. Exit code 1 when there is one."""
     settings = load_settings()
+    if not settings.database_url and not (settings.home / "registry.db").exists():
+        fail(f"there is no registry in {settings.home}: set UNMOGROWP_HOME, or UNMOGROWP_DATABASE_URL")
+    if not settings.has_keyring:
+        fail("without the keyring the newest entry's signature cannot be checked: set UNMOGROWP_KEYRING")
     seen_file = settings.status_dir / SEEN_FILE
     known = {**_seen(seen_file), **_noted(expect)}
     with closing(Registry.from_settings(settings)) as registry:

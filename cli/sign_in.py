@@ -1,4 +1,4 @@
-"""`unmogrowp login`, `logout`, `whoami`: whom this home's commands act as."""
+"""`unmogrowp login`, `logout`, `whoami`, `token`: whom this home's commands act as."""
 
 from __future__ import annotations
 
@@ -52,3 +52,11 @@ def whoami_command(as_json: JsonOption = False) -> None:
     ]
     text = f"{me['actor']}: {', '.join(roles) or 'no role'}"
     emit(me, as_json, lambda console: console.print(text))
+
+
+def token_command(as_json: JsonOption = False) -> None:
+    """A short-lived access token for other programs: curl -H "Authorization: Bearer $(unmogrowp token)" …."""
+    token = ControlPlaneClient(load_settings()).sign_in.access_token()
+    emit(
+        {"accessToken": token}, as_json, lambda console: console.print(token, highlight=False, soft_wrap=True)
+    )

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from anyio import CapacityLimiter
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.concurrency import run_in_threadpool
@@ -38,6 +39,7 @@ from control_plane.tokens import TokenVerifier
 from resources.errors import SettingsError
 from resources.object_store import open_object_store
 from resources.registry import Registry
+from resources.registry.passwords import CHECKS_AT_ONCE
 from resources.settings import ADMIN_SECRET_FILE, FIRST_ADMIN, Settings
 
 VERSION = "1.1.0"
@@ -114,6 +116,7 @@ async def _writing_counts(app: FastAPI) -> AsyncIterator[None]:
     if plane.issuer is not None:
         password = plane.settings.first_run_secret(ADMIN_SECRET_FILE)
         await run_in_threadpool(plane.registry.ensure_first_admin, FIRST_ADMIN, password)
+    app.state.password_checks = CapacityLimiter(CHECKS_AT_ONCE)
     writing = asyncio.create_task(_write_counts(plane))
     yield
     writing.cancel()

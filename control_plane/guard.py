@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
-from control_plane.access_policy import EXPORT_KEY, access_policy, role_table
+from control_plane.access_policy import access_policy
 from control_plane.callers import ANYBODY, Caller, caller_of_claims, caller_of_key
 from control_plane.context import ControlPlane, control_plane_of
 from control_plane.kept_answers import answered_once
@@ -37,6 +37,7 @@ KEY_PREFIX = "umg_"
 CROSS_PLANE_READS = frozenset(
     {"trace:read", "ledger:read", "quarantine:read", "export:list", "export:pull", "rules:read", "skan:read"}
 )
+_SOME_KEY = caller_of_key("0" * 16, "export", "t1")
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 log = logging.getLogger("control_plane")
@@ -54,7 +55,7 @@ def needs(action: str) -> dict[str, Any]:
             f"{action!r} is no action of control_plane/policies; add it there, and who may do it"
         )
     schemes: list[dict[str, list[str]]] = [{"accessToken": []}]
-    if EXPORT_KEY in role_table(policy).allowed[action]:
+    if policy.actions[action].is_of_tenant and policy.allows(_SOME_KEY, action, _SOME_KEY.key_tenant):
         schemes.append({"exportKey": []})
     return {ACTION: action, "security": schemes}
 

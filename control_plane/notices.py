@@ -68,7 +68,7 @@ class Notices:
         self._written_this_hour = 0
 
     def add(self, notice: Notice) -> None:
-        """Write the notice, or count it as one more of its minute. The entry is there when this returns.
+        """Write the notice, or count it as one more of its minute. Its first entry is there when this returns.
 
         Raises:
             SQLAlchemyError: the registry takes no entry now; nothing was counted.
@@ -81,14 +81,9 @@ class Notices:
                 notice = Notice(VARIOUS, VARIOUS, None)
                 if self._is_counted(notice):
                     return
+            self._write(notice, {"action": notice.action})
             self._open[notice] = _Window(now_s)
             self._written_this_hour += 1
-        try:
-            self._write(notice, {"action": notice.action})
-        except SQLAlchemyError:
-            with self._lock:
-                self._open.pop(notice, None)
-            raise
 
     def flush(self, *, everything: bool = False) -> None:
         """Write the counts of the minutes that are over; at the end of the process, of all."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field, ValidationError
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from control_plane.callers import ANYBODY
@@ -82,7 +82,9 @@ async def issue_tokens(request: Request, plane: Plane, issuer: Issuer, response:
     """Sign in with user name and password, or refresh (`grant_type=refresh_token`)."""
     form = _form_of(await request.body())
     client = "" if request.client is None else request.client.host
-    tokens = await run_in_threadpool(_issued, plane, issuer, form, client)
+    # waiting for one of the two password checks holds no thread that other requests need
+    limiter: CapacityLimiter = request.app.state.password_checks
+    tokens = await to_thread.run_sync(_issued, plane, issuer, form, client, limiter=limiter)
     response.headers["Cache-Control"] = "no-store"
     return TokenResponse(
         access_token=tokens.access_token,

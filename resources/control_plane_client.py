@@ -36,8 +36,10 @@ class ControlPlaneClient:
             following = page["next"]
         return found
 
-    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        """The JSON answer, None for an empty one.
+    def call(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, idempotency_key: str = ""
+    ) -> Any:
+        """The JSON answer, None for an empty one. Under an idempotency key a lost answer is asked for once more.
 
         Raises:
             TenantNotFoundError: 404.
@@ -46,10 +48,15 @@ class ControlPlaneClient:
             ServiceUnavailableError: no answer, or 5xx.
         """
         was_new = self._token is None
-        answer = self._answer(method, path, body)
+        try:
+            answer = self._answer(method, path, body, idempotency_key)
+        except ServiceUnavailableError:
+            if not idempotency_key:
+                raise
+            answer = self._answer(method, path, body, idempotency_key)
         if answer.status_code == httpx.codes.UNAUTHORIZED and not was_new:  # it lives ten minutes
             self._token = None
-            answer = self._answer(method, path, body)
+            answer = self._answer(method, path, body, idempotency_key)
         if answer.is_success:
             return answer.json() if answer.content else None
         detail = _detail(answer)
@@ -61,10 +68,14 @@ class ControlPlaneClient:
             raise PermanentError(detail)
         raise ServiceUnavailableError(detail)
 
-    def _answer(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
+    def _answer(
+        self, method: str, path: str, body: dict[str, Any] | None, idempotency_key: str
+    ) -> httpx.Response:
         if self._token is None:
             self._token = self.sign_in.access_token()
         headers = {"Authorization": f"Bearer {self._token}"}
+        if idempotency_key:
+            headers["Idempotency-Key"] = idempotency_key
         try:
             return httpx.request(method, self._url + path, json=body, headers=headers, timeout=30.0)
         except httpx.HTTPError as error:

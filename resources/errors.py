@@ -41,6 +41,10 @@ class LastAdminError(PermanentError):
     """Nobody would be left who administers the platform."""
 
 
+class AuditTrailError(PermanentError):
+    """The audit trail is not as it was written: nothing is written behind it until somebody has looked."""
+
+
 class IdempotencyKeyError(PermanentError):
     """The idempotency key is malformed, or was used for another request."""
 

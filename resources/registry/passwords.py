@@ -13,7 +13,8 @@ from resources.errors import ContractError
 
 PASSWORD_MAX_CHARS = 1024  # hashing reads all of it
 _hasher = PasswordHasher()
-_hashing = threading.Semaphore(2)  # one check takes 64 MiB: at most 128 MiB at a time
+CHECKS_AT_ONCE = 2  # one takes 64 MiB
+_hashing = threading.Semaphore(CHECKS_AT_ONCE)
 
 
 def new_password() -> str:

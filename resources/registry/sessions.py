@@ -106,11 +106,11 @@ def add_audit(
     """Add an audit entry to the transaction, so that it exists exactly when the change does.
 
     Raises:
-        LookupError: the trail's head is missing: somebody removed it.
+        AuditTrailError: the trail's head is missing: somebody removed it.
     """
     head = session.get(AuditHeadRow, 1)
     if head is None:
-        raise LookupError(
+        raise AuditTrailError(
             "the audit trail has no head: somebody removed it; restore a backup of the registry"
         )
     entry: dict[str, Any] = {

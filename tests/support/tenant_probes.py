@@ -71,7 +71,7 @@ def _refusals_of(tried: Tried) -> set[int]:
     """What a credential gets that does not open an operation."""
     if tried.operation.room == "tenant_plane":  # it refuses another's X-Tenant-ID before all else
         return {401, 403}
-    if (tried.operation.room, tried.credential) == ("control_plane", "export key"):
+    if "accessToken" in tried.operation.schemes and tried.credential == "export key":
         return {403}  # who it is, is known; what it may do, the policy says
     return {401}
 

@@ -1,4 +1,4 @@
-"""`unmogrowp login|logout|whoami|user|roles|audit` against a served control plane."""
+"""`unmogrowp login|logout|whoami|token|user|key|roles|audit` against a served control plane."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from sqlalchemy import text
 from typer.testing import CliRunner
 
-from cli import audit, sign_in, users
+from cli import audit, keys, sign_in, users
 from cli.main import app
 from control_plane.app import create_app
 from resources.control_plane_client import ControlPlaneClient
@@ -46,7 +47,7 @@ def here(settings: Settings, registry: Registry) -> Iterator[Settings]:
 @pytest.fixture
 def run(here: Settings, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a command over the served control plane; its stdout."""
-    for module in (audit, sign_in, users):
+    for module in (audit, keys, sign_in, users):
         monkeypatch.setattr(module, "load_settings", lambda: here)
 
     def run_command(*arguments: str, exit_code: int = 0, stdin: str = "") -> str:
@@ -142,6 +143,22 @@ def test_users_of_a_tenant_are_made_listed_given_roles_and_disabled(run: Run) ->
         run("user", "create", "bob")
 
 
+def test_keys_are_minted_listed_and_revoked_and_a_token_opens_the_api(run: Run, here: Settings) -> None:
+    assert "has no keys yet" in run("key", "list", "--tenant", "t1")
+    made = document(run, "key", "mint", "--tenant", "t1", "--kind", "export")
+    listed = run("key", "list", "--tenant", "t1")
+    assert made["keyId"] in listed
+    assert made["key"] not in listed
+    assert document(run, "key", "revoke", made["keyId"], "--tenant", "t1") == {"revoked": made["keyId"]}
+    [key] = document(run, "key", "list", "--tenant", "t1")["keys"]
+    assert key["revokedAt"] is not None
+    with pytest.raises(TenantNotFoundError, match="no such key"):
+        run("key", "revoke", "0" * 16, "--tenant", "t1")
+    headers = {"Authorization": f"Bearer {run('token').strip()}"}
+    url = f"http://127.0.0.1:{here.control_plane_port}/v1/me"
+    assert httpx.get(url, headers=headers).json()["actor"] == "user:admin"
+
+
 def test_the_roles_are_shown_from_the_policy(run: Run) -> None:
     table = document(run, "roles")
     assert table["permissions"]["tenant:delete"] == ["platform_admin"]
@@ -169,6 +186,15 @@ def test_the_trail_is_listed_and_verified_and_an_edit_fails_the_command(
         session.execute(text("DROP TRIGGER registry_audit_no_UPDATE"))
         session.execute(text("UPDATE registry_audit SET actor = 'eve' WHERE audit_id = 1"))
     assert "keep the database as it is" in run("audit", "verify", exit_code=1)
+
+
+def test_verifying_where_there_is_nothing_says_so_and_makes_nothing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "load_settings", lambda: settings)
+    result = CliRunner(env={"COLUMNS": "220"}).invoke(app, ["audit", "verify"])
+    assert (result.exit_code, "there is no registry in" in result.stderr) == (1, True)
+    assert not settings.home.exists()
 
 
 def test_a_database_put_back_to_an_older_state_is_found_by_the_next_look(

@@ -12,6 +12,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
 
+from resources.errors import AuditTrailError
 from resources.registry import Registry, TenantState
 from resources.registry.audit_chain import GENESIS_HASH, head_signature
 from resources.registry.engine import MIGRATIONS_DIR, WRITES, open_engine
@@ -155,7 +156,7 @@ def test_a_whole_chain_written_anew_does_not_have_the_signature(trail: Registry,
 def test_a_head_that_was_removed_is_found_and_nothing_is_written_behind_it(trail: Registry) -> None:
     _tamper(trail, "DELETE FROM registry_audit_head")
     assert "head is missing" in trail.verify_audit().faults[0].problem
-    with pytest.raises(LookupError, match="no head"):
+    with pytest.raises(AuditTrailError, match="no head"):
         trail.request("t200", "starter", "ann")
     assert [tenant.tenant_id for tenant in trail.list()] == ["t123"]
 
