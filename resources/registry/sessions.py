@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from resources.errors import ServiceUnavailableError, TenantNotFoundError
+from resources.errors import AuditTrailError, ServiceUnavailableError, TenantNotFoundError
 from resources.registry import engine as engines
 from resources.registry.audit_chain import entry_hash, head_signature, stored_json
 from resources.registry.tables import AuditHeadRow, AuditRow, TenantRow
