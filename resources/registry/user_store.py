@@ -131,7 +131,8 @@ class UserStore(Sessions):
             row = _row(session, name, within)
             if row.disabled_at is None:
                 row.disabled_at = now_utc()
-                _check_an_admin_is_left(session)
+                if PlatformRole.PLATFORM_ADMIN in _user(session, row).roles:
+                    _check_an_admin_is_left(session)
                 _end_access(session, name)
                 add_audit(session, actor, "user.disabled", row.tenant_id, reason=reason, after={"user": name})
             return _user(session, row)
@@ -200,7 +201,8 @@ class UserStore(Sessions):
             else:
                 session.delete(held)
             session.flush()
-            _check_an_admin_is_left(session)
+            if held is not None and role == PlatformRole.PLATFORM_ADMIN:
+                _check_an_admin_is_left(session)
             after = _user(session, row)
             revoke_subject(session, f"user:{name}")
             verb = "user.role_given" if is_given else "user.role_taken"
