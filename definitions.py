@@ -21,7 +21,7 @@ def build_resources(settings: Settings) -> dict[str, object]:
         "settings": settings,
         "lake": Lake(settings),
         "clickhouse": ClickHouse.from_settings(settings),
-        "registry": Registry(settings.registry_url),
+        "registry": Registry.from_settings(settings),
         "models": ModelRegistry(settings),
         "exports_store": open_object_store(settings),
         "gateway": TenantGateway(settings),

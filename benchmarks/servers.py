@@ -116,7 +116,7 @@ class LandedRows:
 
 def activated_tenant_token(settings: Settings, tenant_id: str = TENANT) -> str:
     """The write token of a new, active tenant in the registry of these settings."""
-    registry = Registry(settings.registry_url)
+    registry = Registry.from_settings(settings)
     try:
         registry.migrate()
         registry.request(tenant_id, "starter", actor=ACTOR)

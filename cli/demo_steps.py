@@ -143,7 +143,7 @@ class Demo:
                 raise PermanentError(f"tenant {tenant_id} is {tenant['state']}: {tenant.get('reason')}")
 
     def _send(self, world: DemoWorld) -> None:
-        registry = Registry(self.settings.registry_url)
+        registry = Registry.from_settings(self.settings)
         for tenant_id, lines in world.events.items():
             with door_client(self.settings, registry, tenant_id, connections=2) as client:
                 client.send(batched(lines))

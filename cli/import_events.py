@@ -138,7 +138,7 @@ class _Pass:
         """Sends, and keeps what was refused."""
         tenant_id = self.progress.tenant_id
         with (
-            closing(Registry(self.settings.registry_url)) as registry,
+            closing(Registry.from_settings(self.settings)) as registry,
             door_client(self.settings, registry, tenant_id) as client,
             progress_bar(hidden=not show_progress) as bar,
             self.rejected,

@@ -77,7 +77,7 @@ def show_command(
     from resources.quarantine import sealed_row  # noqa: PLC0415 - as above
 
     settings = load_settings()
-    registry = Registry(settings.registry_url)
+    registry = Registry.from_settings(settings)
     try:
         registry.migrate()
         registry.get(tenant)
@@ -118,7 +118,7 @@ def replay_command(
 
     settings = load_settings()
     wanted = QuarantineFilter(tenant, _day(first), _day(last), reason)
-    registry = Registry(settings.registry_url)
+    registry = Registry.from_settings(settings)
     try:
         registry.migrate()
         state = registry.get(tenant).state

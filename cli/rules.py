@@ -43,7 +43,6 @@ Date = Annotated[
 RulesFile = Annotated[
     Path | None, typer.Argument(help="JSON with the rules that differ from the defaults", show_default=False)
 ]
-PAGE_SIZE = 1000
 
 
 @rules_app.command("show")
@@ -162,13 +161,7 @@ def set_command(
 def versions_of(tenant: str, client: ControlPlaneClient | None = None) -> list[RuleVersion]:
     """Every version that is written down, oldest first."""
     client = client or ControlPlaneClient(load_settings())
-    found: list[RuleVersion] = []
-    after: int | None = 0
-    while after is not None:
-        page = client.call("GET", f"/v1/tenants/{tenant}/rules?after={after}&limit={PAGE_SIZE}")
-        found += [_version(tenant, item) for item in page["items"]]
-        after = page["next"]
-    return found
+    return [_version(tenant, item) for item in client.items(f"/v1/tenants/{tenant}/rules")]
 
 
 def _version(tenant: str, item: dict[str, Any]) -> RuleVersion:

@@ -78,7 +78,7 @@ def send_world(
     Raises:
         UnMoGrowPError: a tenant is missing or takes no events, or the door refuses or is away.
     """
-    registry = Registry(settings.registry_url)
+    registry = Registry.from_settings(settings)
     try:
         with progress_bar(hidden=not show_progress) as bar:
             reports = {}
@@ -112,7 +112,7 @@ def _tenant_names(settings: Settings, count: int, *, from_registry: bool) -> lis
     """`t1`, `t2` … for files; the first active tenants of the registry when the events are sent."""
     if not from_registry:
         return [f"t{number + 1}" for number in range(count)]
-    registry = Registry(settings.registry_url)
+    registry = Registry.from_settings(settings)
     try:
         active = sorted(tenant.tenant_id for tenant in registry.list(TenantState.ACTIVE))
     finally:

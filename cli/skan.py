@@ -107,7 +107,7 @@ def set_command(
 @schema_app.command("list")
 def list_command(tenant: TenantOption, as_json: JsonOption = False) -> None:
     """Every version of every app's document."""
-    found = _client().call("GET", f"/v1/tenants/{tenant}/skan-schemas")["items"]
+    found = _client().items(f"/v1/tenants/{tenant}/skan-schemas")
 
     def render(console: Console) -> None:
         if not found:
@@ -137,7 +137,7 @@ def show_command(
     as_json: JsonOption = False,
 ) -> None:
     """One document as it was given."""
-    found = _client().call("GET", f"/v1/tenants/{tenant}/skan-schemas?app={app}")["items"]
+    found = _client().items(f"/v1/tenants/{tenant}/skan-schemas?app={app}")
     wanted = [one for one in found if version in (None, one["version"])]
     if not wanted:
         which = "no document" if version is None else f"no version {version} of a document"

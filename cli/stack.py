@@ -29,7 +29,7 @@ from resources.embedded.stack import (
 )
 from resources.errors import ServiceUnavailableError
 from resources.registry import Registry
-from resources.settings import APPLICATION_ROOT, Settings, load_settings
+from resources.settings import ADMIN_SECRET_FILE, APPLICATION_ROOT, FIRST_ADMIN, Settings, load_settings
 
 READY_TIMEOUT_S = 180.0  # ten processes import on two busy cores in 40–60 s
 JsonOption = Annotated[bool, typer.Option("--json", help="one JSON document on stdout, nothing else")]
@@ -48,7 +48,11 @@ def up_command(
     if held:
         ports = ", ".join(f"{port} (UNMOGROWP_{field.upper()})" for field, port in held.items())
         fail(f"something else listens on {ports}: end it or set another port")
-    prepare_home(settings)
+    if prepare_home(settings) and stderr.is_terminal:  # never into a log
+        password = settings.first_run_secret(ADMIN_SECRET_FILE)
+        stderr.print(
+            f"sign in as {FIRST_ADMIN} with {password} (shown once; HOME/secrets/{ADMIN_SECRET_FILE})"
+        )
     os.chdir(APPLICATION_ROOT)  # dagster and dbt find workspace.yaml and dbt_project beside the code
     write_pid(settings)
     with log_file.open("w") if log_file else sys.stderr as output:
@@ -131,7 +135,7 @@ def tenant_freshness(settings: Settings) -> list[dict[str, Any]]:
 
     if not settings.home.exists():
         return []
-    lake, registry = Lake(settings), Registry(settings.registry_url)
+    lake, registry = Lake(settings), Registry.from_settings(settings)
     registry.migrate()
     lake.ensure_tables()
     raw_changes, _ = lake.changes_since("raw.events", None)

@@ -55,7 +55,7 @@ def wait_until_settled(client: ControlPlaneClient, tenant_id: str, timeout_s: fl
 @tenant_app.command("list")
 def list_command(as_json: JsonOption = False) -> None:
     """Every tenant and its state."""
-    tenants = _listed(ControlPlaneClient(load_settings()).call("GET", "/v1/tenants"))
+    tenants = ControlPlaneClient(load_settings()).items("/v1/tenants")
 
     def render(console: Any) -> None:
         if not tenants:
@@ -65,10 +65,6 @@ def list_command(as_json: JsonOption = False) -> None:
         console.print(table("Tenants", ["tenant", "plan", "state", "dashboard"], rows))
 
     emit({"tenants": tenants}, as_json, render)
-
-
-def _listed(answer: Any) -> list[dict[str, Any]]:
-    return list(answer["items"] if isinstance(answer, dict) else answer)
 
 
 @tenant_app.command("show")

@@ -69,7 +69,7 @@ def _read(tenant: str, conversion_id: str) -> Trace:
     settings = load_settings()
     stack = running_stack(settings)
     clickhouse = ClickHouse.from_settings(settings.with_changes(**stack.ports) if stack else settings)
-    registry = Registry(settings.registry_url)
+    registry = Registry.from_settings(settings)
     try:
         return read_trace(clickhouse, registry, tenant, conversion_id)
     finally:

@@ -16,7 +16,7 @@ def main() -> int:
     """Serve until SIGTERM or SIGINT; 1 when the settings do not allow a start."""
     try:
         settings = load_settings()
-        registry = Registry(settings.registry_url)
+        registry = Registry.from_settings(settings)
         registry.migrate()
         app = create_app(settings, registry)
     except SettingsError as error:

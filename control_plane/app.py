@@ -2,58 +2,135 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from fastapi import FastAPI
+from anyio import CapacityLimiter
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.concurrency import run_in_threadpool
 
 from control_plane import (
+    audit_routes,
     export_routes,
     ledger_routes,
+    member_routes,
     observability,
     problems,
     rule_routes,
+    session_routes,
+    sign_in_routes,
     skan_routes,
     tenant_routes,
     trace_routes,
+    user_routes,
 )
+from control_plane.access_policy import access_policy
 from control_plane.context import ControlPlane
+from control_plane.guard import check_guarded
+from control_plane.issuer_keys import DiscoveredKeys
+from control_plane.local_issuer import LocalIssuer
+from control_plane.notices import DENIALS_DISTINCT_PER_MINUTE, DENIALS_PER_HOUR, DENIED, READ, Notices
+from control_plane.revocations import Revocations
+from control_plane.security_schemes import documented
+from control_plane.tokens import TokenVerifier
 from resources.errors import SettingsError
 from resources.object_store import open_object_store
-from resources.registry import Registry, digest_of
-from resources.settings import Settings
+from resources.registry import Registry
+from resources.registry.passwords import CHECKS_AT_ONCE
+from resources.settings import ADMIN_SECRET_FILE, FIRST_ADMIN, Settings
 
-ADMIN_TOKEN_FILE = "admin.token"  # noqa: S105 - the name of the file, not the token
-VERSION = "1.0.0"
+VERSION = "1.1.0"
+FLUSH_S = 5.0  # counts of repeated notices are written this soon after their minute is over
+
+GUARDED: Sequence[APIRouter] = (
+    tenant_routes.router,
+    member_routes.router,
+    user_routes.router,
+    session_routes.router,
+    audit_routes.router,
+    export_routes.router,
+    ledger_routes.router,
+    rule_routes.router,
+    skan_routes.router,
+    trace_routes.router,
+)
+OPEN: Sequence[APIRouter] = (sign_in_routes.router,)  # beside health and metrics
 
 
 def create_app(settings: Settings, registry: Registry) -> FastAPI:
     """The control plane's application over a migrated registry.
 
     Raises:
-        SettingsError: in production, where one shared admin token is not enough.
+        SettingsError: in production without an OIDC issuer; or the access policy is not one.
     """
-    if settings.environment == "production":
+    check_guarded(GUARDED)
+    app = ControlPlaneApp(
+        title="UnMoGrowP control plane",
+        version=VERSION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_writing_counts,
+    )
+    app.state.control_plane = _control_plane(settings, registry)
+    problems.install(app)
+    observability.install(app, registry)
+    for router in (*GUARDED, *OPEN):
+        app.include_router(router)
+    return app
+
+
+def _control_plane(settings: Settings, registry: Registry) -> ControlPlane:
+    issuer: LocalIssuer | None = None
+    if settings.oidc_issuer:
+        keys = DiscoveredKeys(settings.oidc_issuer, settings.oidc_keys_ttl_s)
+        verifier = TokenVerifier(settings.oidc_issuer, settings.oidc_audience, keys)
+    elif settings.environment == "production":
         raise SettingsError(
-            "the control plane does not start in production: signing in by OIDC is not built yet and one "
-            "shared admin token would not say who acts; set UNMOGROWP_ENVIRONMENT=embedded"
+            "the control plane does not start in production without an identity provider: "
+            "set UNMOGROWP_OIDC_ISSUER to its issuer URL"
         )
-    app = ControlPlaneApp(title="UnMoGrowP control plane", version=VERSION, docs_url=None, redoc_url=None)
-    app.state.control_plane = ControlPlane(
+    else:
+        issuer = LocalIssuer(settings, registry)
+        verifier = TokenVerifier(issuer.url, settings.oidc_audience, issuer)
+    denials = Notices(registry, DENIED, distinct_max=DENIALS_DISTINCT_PER_MINUTE, hourly_max=DENIALS_PER_HOUR)
+    return ControlPlane(
         settings=settings,
         registry=registry,
         exports=open_object_store(settings),
-        admin_token_digest=digest_of(settings.first_run_secret(ADMIN_TOKEN_FILE)),
+        policy=access_policy(),
+        verifier=verifier,
+        revocations=Revocations(registry, settings.revocation_poll_s),
+        denials=denials,
+        reads=Notices(registry, READ),
+        issuer=issuer,
     )
-    problems.install(app)
-    observability.install(app, registry)
-    app.include_router(tenant_routes.router)
-    app.include_router(export_routes.router)
-    app.include_router(ledger_routes.router)
-    app.include_router(rule_routes.router)
-    app.include_router(skan_routes.router)
-    app.include_router(trace_routes.router)
-    return app
+
+
+@contextlib.asynccontextmanager
+async def _writing_counts(app: FastAPI) -> AsyncIterator[None]:
+    """The first administrator before the first request; counts of notices every few seconds, and at the end."""
+    plane: ControlPlane = app.state.control_plane
+    if plane.issuer is not None:
+        password = plane.settings.first_run_secret(ADMIN_SECRET_FILE)
+        await run_in_threadpool(plane.registry.ensure_first_admin, FIRST_ADMIN, password)
+    app.state.password_checks = CapacityLimiter(CHECKS_AT_ONCE)
+    writing = asyncio.create_task(_write_counts(plane))
+    yield
+    writing.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await writing
+    for notices in (plane.denials, plane.reads):
+        await run_in_threadpool(notices.flush, everything=True)
+
+
+async def _write_counts(plane: ControlPlane) -> None:
+    while True:
+        await asyncio.sleep(FLUSH_S)
+        for notices in (plane.denials, plane.reads):
+            await run_in_threadpool(notices.flush)
 
 
 class ControlPlaneApp(FastAPI):
@@ -66,10 +143,10 @@ class ControlPlaneApp(FastAPI):
                 title=self.title,
                 version=self.version,
                 routes=self.routes,
-                description="Tenants, keys, rules, audit, exports, ledgers. Errors are RFC 9457 problem documents.",
+                description="Tenants, users, keys, rules, audit, exports, ledgers. Errors are RFC 9457 documents.",
             )
             schema = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
             schemas |= schema.pop("$defs", {}) | {"Problem": schema}
-            self.openapi_schema = document
+            self.openapi_schema = documented(document)
         return self.openapi_schema

@@ -1,4 +1,4 @@
-"""`/v1/exports…`: a tenant pulls its own finished marts with its export key. Nobody else's can be named."""
+"""`/v1/exports…`: finished marts of the tenant that `X-Tenant-ID` names, for it and whoever may read them."""
 
 from __future__ import annotations
 
@@ -8,20 +8,33 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 from starlette.exceptions import HTTPException
 
-from control_plane.context import ExportTenant, Plane
+from control_plane.context import DecidedTenant, Plane
 from control_plane.export_shelf import MART_PATTERN, export_of, exports_of, read_part
+from control_plane.guard import GuardedRoute, needs
 from control_plane.messages import ExportFile, ExportOut, ExportPage
 from control_plane.problems import responses
+from resources.registry.records import TENANT_ID_PATTERN
 
 PARQUET = "application/vnd.apache.parquet"
 
-router = APIRouter(prefix="/v1/exports", tags=["exports"], responses=responses(401, 403, 422))
+_TENANT_HEADER = {
+    "name": "X-Tenant-ID",
+    "in": "header",
+    "required": True,
+    "description": "whose exports; with an export key its own tenant",
+    "schema": {"type": "string", "pattern": TENANT_ID_PATTERN},
+}
+router = APIRouter(
+    prefix="/v1/exports", tags=["exports"], route_class=GuardedRoute, responses=responses(401, 403, 422, 503)
+)
 
 
-@router.get("")
+@router.get(
+    "", openapi_extra=needs("export:list") | {"parameters": [_TENANT_HEADER]}, responses=responses(404)
+)
 def list_exports(
     plane: Plane,
-    tenant_id: ExportTenant,
+    tenant_id: DecidedTenant,
     after: Annotated[str, Query(pattern=r"^([a-z0-9_]{1,63}/\d{4}-\d{2}-\d{2})?$")] = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> ExportPage:
@@ -41,6 +54,7 @@ def list_exports(
 
 @router.get(
     "/{mart}/{date}",
+    openapi_extra=needs("export:pull") | {"parameters": [_TENANT_HEADER]},
     response_class=Response,
     responses={200: {"content": {PARQUET: {}}, "description": "one Parquet file"}, **responses(404, 503)},
 )
@@ -48,7 +62,7 @@ def pull_export(
     mart: Annotated[str, Path(pattern=MART_PATTERN, examples=["installs"])],
     date: dt.date,
     plane: Plane,
-    tenant_id: ExportTenant,
+    tenant_id: DecidedTenant,
     part: Annotated[int, Query(ge=0, le=999_999, description="which of the export's files")] = 0,
 ) -> Response:
     """One file of the tenant's export of this mart and date; `X-Export-Parts` says how many there are."""

@@ -1,6 +1,6 @@
 """`/v1/tenants/{tenant}/ledger` and `…/quarantine`: what became of a tenant's deliveries.
 
-The administrator reads any tenant's, a tenant its own with its export key. Bodies of refused events are never
+The platform's people read any tenant's, a tenant its own. Bodies of refused events are never
 here: opening one is `unmogrowp quarantine show`, which writes into the audit trail.
 """
 
@@ -11,7 +11,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from control_plane.context import Plane, ReadTenant
+from control_plane.context import Plane, TenantId
+from control_plane.guard import GuardedRoute, needs
 from control_plane.ledger_messages import LedgerOut, QuarantineOut
 from control_plane.problems import responses
 from resources.lake_filters import day_shifted
@@ -20,13 +21,18 @@ REASON_CODE_PATTERN = r"^[a-z_]{1,63}$"
 # Each asked day reads the ids of the whole late window around it: 31 days cost about what one does, 365 do not.
 DAYS_MAX = 31
 
-router = APIRouter(prefix="/v1/tenants/{tenant_id}", tags=["ledger"], responses=responses(401, 403, 404, 422))
+router = APIRouter(
+    prefix="/v1/tenants/{tenant_id}",
+    tags=["ledger"],
+    route_class=GuardedRoute,
+    responses=responses(401, 403, 404, 422, 503),
+)
 
 
-@router.get("/ledger")
+@router.get("/ledger", openapi_extra=needs("ledger:read"))
 def show_ledger(
     plane: Plane,
-    tenant_id: ReadTenant,
+    tenant_id: TenantId,
     date: Annotated[dt.date | None, Query(description="event date, UTC; without it, today")] = None,
     days: Annotated[int, Query(ge=1, le=DAYS_MAX, description="that many dates, up to `date`")] = 1,
 ) -> LedgerOut:
@@ -39,11 +45,11 @@ def show_ledger(
     return LedgerOut.model_validate({"tenant_id": tenant_id, "days": [day.document() for day in ledger]})
 
 
-@router.get("/quarantine")
+@router.get("/quarantine", openapi_extra=needs("quarantine:read"))
 def list_quarantine(
     *,
     plane: Plane,
-    tenant_id: ReadTenant,
+    tenant_id: TenantId,
     first: Annotated[dt.date | None, Query(alias="from", description="first day received, UTC")] = None,
     last: Annotated[dt.date | None, Query(alias="to", description="last day received, UTC")] = None,
     reason: Annotated[str | None, Query(pattern=REASON_CODE_PATTERN)] = None,

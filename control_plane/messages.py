@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from resources.registry import Plan, TenantState
+from resources.registry import AuditEntry, Plan, TenantState
 from resources.registry.records import CURRENCY_PATTERN, TENANT_ID_PATTERN
 
 
@@ -97,10 +98,11 @@ class KeyOut(Message):
     revoked_at: dt.datetime | None
 
 
-class KeyList(Message):
-    """A tenant's keys, oldest first."""
+class KeyPage(Message):
+    """A tenant's keys, oldest first; `next` is the `after` of the following page."""
 
     items: list[KeyOut]
+    next: str | None
 
 
 class AuditOut(Message):
@@ -114,6 +116,7 @@ class AuditOut(Message):
     reason: str | None
     before: dict[str, Any]
     after: dict[str, Any]
+    hash: str = Field(description="over this entry and the one before it")
 
 
 class AuditPage(Message):
@@ -121,6 +124,37 @@ class AuditPage(Message):
 
     items: list[AuditOut]
     next: int | None
+
+
+def audit_page(found: Sequence[AuditEntry], limit: int) -> AuditPage:
+    """A page of entries, of which one more than `limit` was asked for."""
+    page = found[:limit]
+    following = page[-1].audit_id if len(found) > limit else None
+    return AuditPage(items=[AuditOut.model_validate(entry) for entry in page], next=following)
+
+
+class ChainHead(Message):
+    """The newest entry."""
+
+    audit_id: int
+    hash: str
+
+
+class ChainFaultOut(Message):
+    """One place where the trail is not as it was written; no id: it is about the head."""
+
+    audit_id: int | None
+    problem: str
+
+
+class AuditVerdict(Message):
+    """Whether the trail is as it was written; `faults` are the first of `faultCount`."""
+
+    is_whole: bool
+    entries: int
+    head: ChainHead | None
+    fault_count: int
+    faults: list[ChainFaultOut]
 
 
 class ExportFile(Message):

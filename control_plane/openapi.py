@@ -24,7 +24,7 @@ def main() -> None:
     """Write the file from an app over an empty home."""
     with tempfile.TemporaryDirectory() as home:
         settings = Settings(home=Path(home))
-        write_openapi(create_app(settings, Registry(settings.registry_url)), OPENAPI_FILE)
+        write_openapi(create_app(settings, Registry.from_settings(settings)), OPENAPI_FILE)
 
 
 if __name__ == "__main__":

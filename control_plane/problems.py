@@ -20,6 +20,9 @@ from resources.errors import (
     AuthorizationError,
     ContractError,
     ConversionSchemaError,
+    IdempotencyKeyError,
+    LastAdminError,
+    RequestInFlightError,
     RetryableError,
     RulesChangedError,
     RuleVersionNotFoundError,
@@ -27,7 +30,10 @@ from resources.errors import (
     TenantStateError,
     TraceNotFoundError,
     UnMoGrowPError,
+    UserExistsError,
+    UserNotFoundError,
 )
+from resources.failure_brake import TooManyFailuresError
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
@@ -36,12 +42,18 @@ log = logging.getLogger("control_plane")
 
 # the first row whose class matches decides
 STATUS_OF_ERROR: Sequence[tuple[type[UnMoGrowPError], int, str]] = (
+    (TooManyFailuresError, 429, "Too many failed sign-ins"),
     (AuthenticationError, 401, "Not authenticated"),
     (AuthorizationError, 403, "Not allowed"),
     (TenantNotFoundError, 404, "No such tenant"),
     (RuleVersionNotFoundError, 404, "No such version of the rules"),
     (TraceNotFoundError, 404, "No such trace"),
+    (UserNotFoundError, 404, "No such user"),
     (RulesChangedError, 409, "The rules have changed since"),
+    (UserExistsError, 409, "The name is taken"),
+    (LastAdminError, 409, "Nobody would administer the platform"),
+    (RequestInFlightError, 409, "The first request is being done"),
+    (IdempotencyKeyError, 422, "The idempotency key does not fit"),
     (TenantStateError, 409, "The tenant's state does not allow this"),
     (ContractError, 422, "The request is not valid"),
     (RetryableError, 503, "Not now"),
@@ -101,9 +113,16 @@ def install(app: FastAPI) -> None:
 def _of_domain_error(_request: Request, error: Exception) -> JSONResponse:
     for kind, status, title in STATUS_OF_ERROR:
         if isinstance(error, kind):
-            headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": str(RETRY_AFTER_S)}}
-            return problem(status, title, str(error), errors=_fields(error), headers=headers.get(status))
+            return problem(status, title, str(error), errors=_fields(error), headers=_headers(error, status))
     return _of_surprise(_request, error)
+
+
+def _headers(error: Exception, status: int) -> dict[str, str]:
+    """What an error's status calls for."""
+    if isinstance(error, TooManyFailuresError):
+        return {"Retry-After": str(error.retry_after_s)}
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": str(RETRY_AFTER_S)}}
+    return headers.get(status, {})
 
 
 def _fields(error: Exception) -> list[FieldProblem]:

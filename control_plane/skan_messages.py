@@ -35,7 +35,8 @@ class SkanSchemaOut(Message):
     document: dict[str, Any]
 
 
-class SkanSchemaList(Message):
-    """Every version, by app and version."""
+class SkanSchemaPage(Message):
+    """Versions by app and version; `next` is the `after` of the following page."""
 
     items: list[SkanSchemaOut]
+    next: str | None

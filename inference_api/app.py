@@ -82,7 +82,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    known_tenants = registry or Registry(settings.registry_url)
+    known_tenants = registry or Registry.from_settings(settings)
     known_models = models or ModelRegistry(settings)
     metrics = observability.InferenceMetrics()
     app.state.inference = Inference(

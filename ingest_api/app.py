@@ -141,7 +141,7 @@ def create_app(
 ) -> Door:
     """The door of these settings. A given log stays the caller's to close; its own is opened at start-up."""
     metrics = DoorMetrics()
-    keys = KeyCache(registry or Registry(settings.registry_url), settings.key_cache_s)
+    keys = KeyCache(registry or Registry.from_settings(settings), settings.key_cache_s)
     hot_path = HotPath(settings, keys, metrics)
     hot_path.event_log = event_log
     running = _Running(settings, hot_path, metrics)

@@ -1,27 +1,45 @@
-"""The control plane's HTTP interface for commands: the admin token from this home, problems as errors."""
+"""The control plane's HTTP interface for commands: a token by `sign_in`, problems as errors."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import httpx
 
 from resources.errors import AuthorizationError, PermanentError, ServiceUnavailableError, TenantNotFoundError
+from resources.sign_in import SignIn
 
 if TYPE_CHECKING:
     from resources.settings import Settings
 
+PAGE_SIZE = 1000  # the most a list gives at once
+
 
 class ControlPlaneClient:
-    """Calls as the platform's administrator of this home."""
+    """Calls as whoever is signed in at this home, without that as its first administrator."""
 
     def __init__(self, settings: Settings) -> None:
         self._url = f"http://{settings.bind_host}:{settings.control_plane_port}"
-        token = settings.first_run_secret("admin.token")
-        self._headers = {"Authorization": f"Bearer {token}"}
+        self.sign_in = SignIn(settings, self._url)
+        self._token: str | None = None
 
-    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        """The JSON answer, None for an empty one.
+    def items(self, path: str) -> list[dict[str, Any]]:
+        """Everything that a paged list holds."""
+        found: list[dict[str, Any]] = []
+        joined = "&" if "?" in path else "?"
+        following: object = ""
+        while following is not None:
+            after = f"&after={quote(str(following), safe='')}" if following else ""
+            page = self.call("GET", f"{path}{joined}limit={PAGE_SIZE}{after}")
+            found += page["items"]
+            following = page["next"]
+        return found
+
+    def call(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, idempotency_key: str = ""
+    ) -> Any:
+        """The JSON answer, None for an empty one. Under an idempotency key a lost answer is asked for once more.
 
         Raises:
             TenantNotFoundError: 404.
@@ -29,12 +47,16 @@ class ControlPlaneClient:
             PermanentError: any other 4xx, with the problem's own sentence.
             ServiceUnavailableError: no answer, or 5xx.
         """
+        was_new = self._token is None
         try:
-            answer = httpx.request(method, self._url + path, json=body, headers=self._headers, timeout=30.0)
-        except httpx.HTTPError as error:
-            raise ServiceUnavailableError(
-                f"the control plane at {self._url} does not answer: start the stack with `unmogrowp up`"
-            ) from error
+            answer = self._answer(method, path, body, idempotency_key)
+        except ServiceUnavailableError:
+            if not idempotency_key:
+                raise
+            answer = self._answer(method, path, body, idempotency_key)
+        if answer.status_code == httpx.codes.UNAUTHORIZED and not was_new:  # it lives ten minutes
+            self._token = None
+            answer = self._answer(method, path, body, idempotency_key)
         if answer.is_success:
             return answer.json() if answer.content else None
         detail = _detail(answer)
@@ -45,6 +67,21 @@ class ControlPlaneClient:
         if answer.is_client_error:
             raise PermanentError(detail)
         raise ServiceUnavailableError(detail)
+
+    def _answer(
+        self, method: str, path: str, body: dict[str, Any] | None, idempotency_key: str
+    ) -> httpx.Response:
+        if self._token is None:
+            self._token = self.sign_in.access_token()
+        headers = {"Authorization": f"Bearer {self._token}"}
+        if idempotency_key:
+            headers["Idempotency-Key"] = idempotency_key
+        try:
+            return httpx.request(method, self._url + path, json=body, headers=headers, timeout=30.0)
+        except httpx.HTTPError as error:
+            raise ServiceUnavailableError(
+                f"the control plane at {self._url} does not answer: start the stack with `unmogrowp up`"
+            ) from error
 
 
 def _detail(answer: httpx.Response) -> str:

@@ -29,6 +29,30 @@ class TenantStateError(PermanentError):
     """The tenant's state does not allow the requested transition."""
 
 
+class UserNotFoundError(PermanentError):
+    """No user of that name is in the registry, or none that the caller may know of."""
+
+
+class UserExistsError(PermanentError):
+    """A user of that name is there already."""
+
+
+class LastAdminError(PermanentError):
+    """Nobody would be left who administers the platform."""
+
+
+class AuditTrailError(PermanentError):
+    """The audit trail is not as it was written: nothing is written behind it until somebody has looked."""
+
+
+class IdempotencyKeyError(PermanentError):
+    """The idempotency key is malformed, or was used for another request."""
+
+
+class RequestInFlightError(PermanentError):
+    """The same request is being done right now; ask again in a moment for its answer."""
+
+
 class RuleVersionNotFoundError(PermanentError):
     """The tenant's rules have no version of that number."""
 

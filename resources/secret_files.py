@@ -40,12 +40,7 @@ def parsed_keyring(text: str) -> dict[str, str]:
 def kept_secret(path: Path, make: Callable[[], str]) -> str:
     """What the file holds; made on first use, once for all processes."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        value = make()
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(value)
+        draft = _draft(path, make())
         try:
             os.link(draft, path)  # the first of several processes wins; the others read its value
         except FileExistsError:
@@ -53,3 +48,18 @@ def kept_secret(path: Path, make: Callable[[], str]) -> str:
         finally:
             draft.unlink()
     return path.read_text()
+
+
+def replaced_secret(path: Path, value: str) -> None:
+    """Write the file anew, whole or not at all."""
+    _draft(path, value).rename(path)
+
+
+def _draft(path: Path, value: str) -> Path:
+    """A file of mode 0600 beside the wanted one, with the value in it."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(value)
+    return draft

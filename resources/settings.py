@@ -15,17 +15,20 @@ from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from resources.errors import SettingsError
+from resources.identity_settings import IdentitySettings
 from resources.keyring_kms import is_wrapped, unwrapped
 from resources.secret_files import kept_secret, new_keyring, new_token, parsed_keyring
 
 APPLICATION_ROOT = Path(__file__).resolve().parent.parent
+ADMIN_SECRET_FILE = "admin.token"  # noqa: S105 - in HOME/secrets: the first password of FIRST_ADMIN
+FIRST_ADMIN = "admin"
 KEYRING_FILE = "keyring.json"  # in HOME/secrets, where UNMOGROWP_KEYRING is not set
 
 
-class Settings(BaseSettings):
+class Settings(IdentitySettings):
     """Settings of the global plane. Units are in the names; paths are absolute."""
 
     model_config = SettingsConfigDict(env_prefix="UNMOGROWP_", frozen=True, extra="ignore")
@@ -59,7 +62,6 @@ class Settings(BaseSettings):
     kafka_session_timeout_s: float = Field(default=15.0, gt=0, description="a dead lander's partitions move")
     redis_url: str | None = None
     mlflow_tracking_uri: str = ""
-    oidc_issuer: str | None = None
     keyring: SecretStr | None = Field(
         default=None,
         description='JSON {"key id": "base64 of 32 bytes, or kms: and base64 of a KMS ciphertext"}',

@@ -28,10 +28,10 @@ from resources.errors import (
     TraceNotFoundError,
     UnMoGrowPError,
 )
+from resources.failure_brake import TooManyFailuresError
 from tenant_plane.accounts import AccountNotFoundError, AccountRuleError
 from tenant_plane.mart_contract import PushTooLargeError
 from tenant_plane.metrics import PlaneMetrics
-from tenant_plane.sessions import TooManyFailuresError
 
 LOG = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"

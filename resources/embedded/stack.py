@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from resources.errors import PermanentError, ServiceUnavailableError
-from resources.settings import APPLICATION_ROOT, Settings, child_environment
+from resources.settings import ADMIN_SECRET_FILE, APPLICATION_ROOT, Settings, child_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,8 +76,11 @@ def procfile_commands(settings: Settings) -> dict[str, str]:
     return commands
 
 
-def prepare_home(settings: Settings) -> None:
-    """Directories, databases, lake tables and Dagster's instance file; safe to repeat."""
+def prepare_home(settings: Settings) -> bool:
+    """Directories, databases, lake tables and Dagster's instance file; safe to repeat.
+
+    Whether this made the first administrator's password, which is shown then and not again.
+    """
     from resources.dbt_files import ensure_manifest  # noqa: PLC0415 - starts dbt the first time
     from resources.lake import Lake  # noqa: PLC0415 - 1.4 CPU s of import
     from resources.registry import Registry  # noqa: PLC0415 - as above
@@ -86,11 +89,13 @@ def prepare_home(settings: Settings) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)  # databases in it know every tenant
     shutil.copyfile(APPLICATION_ROOT / "dagster.yaml", settings.dagster_home / "dagster.yaml")
     settings.keys()
-    settings.first_run_secret("admin.token")
-    Registry(settings.registry_url).migrate()
+    is_first_run = not (settings.secrets_dir / ADMIN_SECRET_FILE).exists()
+    settings.first_run_secret(ADMIN_SECRET_FILE)
+    Registry.from_settings(settings).migrate()
     Lake(settings).ensure_tables()
     ensure_manifest(settings)
     _create_dagster_storage(settings)
+    return is_first_run
 
 
 def _create_dagster_storage(settings: Settings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from alembic import command
@@ -16,6 +17,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 MIGRATIONS_DIR = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_MS = 10_000  # a writer holds the file for milliseconds; ten seconds outlast a stalled disk
 MIGRATION_LOCK_KEY = 0x756D6772  # "umgr": any constant does, as long as nobody else's lock has it
+WRITE_LOCK_KEY = MIGRATION_LOCK_KEY + 1
 WRITES = "unmogrowp_writes"  # execution option: this transaction will write
 
 
@@ -29,18 +31,26 @@ def open_engine(database_url: str) -> Engine:
     return create_engine(url, pool_pre_ping=True)
 
 
-def migrate(engine: Engine) -> None:
+def wait_for_turn(connection: Connection) -> None:
+    """Hold back until no other transaction writes: PostgreSQL's part of what `BEGIN IMMEDIATE` is to SQLite."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITE_LOCK_KEY})
+
+
+def migrate(engine: Engine, audit_key: Callable[[], bytes | None] | None = None) -> None:
     """Bring the schema to the newest revision; several processes may call this at once.
 
     One transaction holds the whole upgrade: SQLite's write lock and a PostgreSQL advisory lock make the
-    others wait, and then find nothing left to do.
+    others wait, and then find nothing left to do. `audit_key` signs the head of a trail that was not chained.
     """
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS_DIR).replace("%", "%%"))
     with engine.execution_options(**{WRITES: True}).begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK_KEY})
+        wait_for_turn(connection)
         config.attributes["connection"] = connection
+        config.attributes["audit_key"] = audit_key
         command.upgrade(config, "head")
 
 

@@ -91,6 +91,21 @@ class KeyStore(Sessions):
                 for row in session.scalars(query)
             )
 
+    def tenant_of_key(self, kind: str, key: str) -> str | None:
+        """The tenant of an unrevoked key of a tenant that is provisioning or active; None when it opens nothing.
+
+        Keys are found by their SHA-256, so the time of the look-up says nothing about a key.
+        """
+        states = [str(state) for state in STATES_WITH_LIVE_KEYS]
+        query = (
+            select(KeyRow.tenant_id)
+            .join(TenantRow, TenantRow.tenant_id == KeyRow.tenant_id)
+            .where(KeyRow.digest == digest_of(key), KeyRow.kind == kind)
+            .where(KeyRow.revoked_at.is_(None), TenantRow.state.in_(states))
+        )
+        with self.reading() as session:
+            return session.scalar(query)
+
     def active_key_digests(self, kind: str) -> dict[bytes, str]:
         """SHA-256 digest → tenant id, of unrevoked keys whose tenant is provisioning or active.
 

@@ -78,6 +78,7 @@ class AuditEntry:
     reason: str | None
     before: Mapping[str, Any] = field(default_factory=dict)
     after: Mapping[str, Any] = field(default_factory=dict)
+    hash: str = ""
 
 
 def check_new_tenant(tenant_id: str, plan: str, currency: str) -> None:

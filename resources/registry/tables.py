@@ -127,7 +127,7 @@ class SkanSchemaRow(Base):
 
 
 class AuditRow(Base):
-    """One row per action. Triggers refuse UPDATE and DELETE, whoever asks."""
+    """One row per action, each with the hash of the one before. Triggers refuse UPDATE and DELETE, whoever asks."""
 
     __tablename__ = "registry_audit"
     __table_args__ = (Index("ix_registry_audit_tenant_id_audit_id", "tenant_id", "audit_id"),)
@@ -140,3 +140,16 @@ class AuditRow(Base):
     reason: Mapped[str | None] = mapped_column(Text)
     before: Mapped[dict[str, Any]] = mapped_column(JSON)
     after: Mapped[dict[str, Any]] = mapped_column(JSON)
+    previous_hash: Mapped[str] = mapped_column(String(64), server_default="")
+    hash: Mapped[str] = mapped_column(String(64), server_default="")
+
+
+class AuditHeadRow(Base):
+    """The one row that names the newest audit entry, signed: an end that was cut off does not match it."""
+
+    __tablename__ = "registry_audit_head"
+
+    head_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    audit_id: Mapped[int] = mapped_column(Integer)
+    hash: Mapped[str] = mapped_column(String(64))
+    signature: Mapped[str] = mapped_column(String(64))

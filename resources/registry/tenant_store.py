@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from resources.errors import ContractError, TenantStateError
@@ -28,29 +27,25 @@ class TenantStore(Sessions):
             TenantStateError: the id is taken, with another plan or currency, or by a deleted tenant.
         """
         check_new_tenant(tenant_id, plan, currency)
-        try:
-            with self.writing() as session:
-                if (existing := session.get(TenantRow, tenant_id)) is not None:
-                    return _same_request(existing, plan, currency)
-                now = now_utc()
-                row = TenantRow(
-                    tenant_id=tenant_id,
-                    plan=plan,
-                    state=TenantState.REQUESTED,
-                    reason=None,
-                    revision=1,
-                    currency=currency,
-                    plane_url=None,
-                    created_at=now,
-                    updated_at=now,
-                )
-                session.add(row)
-                add_audit(session, actor, "tenant.requested", tenant_id, after=_seen(row))
-                session.flush()
-                return _tenant(row)
-        except IntegrityError:  # PostgreSQL: another process inserted between our read and our write
-            with self.reading() as session:
-                return _same_request(tenant_row(session, tenant_id), plan, currency)
+        with self.writing() as session:
+            if (existing := session.get(TenantRow, tenant_id)) is not None:
+                return _same_request(existing, plan, currency)
+            now = now_utc()
+            row = TenantRow(
+                tenant_id=tenant_id,
+                plan=plan,
+                state=TenantState.REQUESTED,
+                reason=None,
+                revision=1,
+                currency=currency,
+                plane_url=None,
+                created_at=now,
+                updated_at=now,
+            )
+            session.add(row)
+            add_audit(session, actor, "tenant.requested", tenant_id, after=_seen(row))
+            session.flush()
+            return _tenant(row)
 
     def get(self, tenant_id: str) -> Tenant:
         """The tenant of this id.

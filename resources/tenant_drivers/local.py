@@ -63,6 +63,7 @@ class LocalTenantDriver:
             "BIND_HOST": self._settings.bind_host,
             "PORT": str(described.port),
             "CURRENCY": tenant.currency,
+            "PLAN": tenant.plan,
             **plan_profile(tenant.plan),
             "INGEST_URL": f"http://127.0.0.1:{self._settings.ingest_port}",
         }

@@ -41,7 +41,7 @@ OPENED_BY = {
     ("ingest_api", "writeToken"): {"ingest key", "write token"},
     ("ingest_api", "metricsToken"): set(),
     ("control_plane", "exportKey"): {"export key"},
-    ("control_plane", "adminToken"): set(),
+    ("control_plane", "accessToken"): set(),
     ("control_plane", "metricsToken"): set(),
     ("inference_api", "HTTPBearer"): {"export key", "service token"},
     ("inference_api", "metricsToken"): set(),

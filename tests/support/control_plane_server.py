@@ -17,16 +17,16 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from control_plane.app import ADMIN_TOKEN_FILE
 from resources.registry import Registry, TenantState
 from resources.settings import APPLICATION_ROOT, Settings, child_environment
+from resources.sign_in import SignIn
 
 PARQUET = b"PAR1 the bytes of one export PAR1"
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running control plane, its registry, and clients with and without the admin token."""
+    """A running control plane, its registry, and clients with and without an administrator's access token."""
 
     settings: Settings
     registry: Registry
@@ -81,9 +81,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             assert time.monotonic() < deadline_s
             time.sleep(0.1)
     registry = Registry(settings.registry_url)
-    token = settings.first_run_secret(ADMIN_TOKEN_FILE)
     with (
-        httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}) as admin,
+        httpx.Client(base_url=url, headers=admin_headers(settings, url)) as admin,
         httpx.Client(base_url=url) as anyone,
     ):
         yield Server(settings, registry, admin, anyone)
@@ -93,6 +92,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         0,
         -signal.SIGTERM,
     }  # uvicorn shuts down, then raises the signal again
+
+
+def admin_headers(settings: Settings, url: str) -> dict[str, str]:
+    """How this home's first administrator authenticates at a served control plane."""
+    return {"Authorization": f"Bearer {SignIn(settings, url).access_token()}"}
 
 
 def problem(response: httpx.Response, status: int) -> dict[str, Any]:

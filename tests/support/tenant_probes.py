@@ -54,17 +54,26 @@ def right_statuses(tried: Tried, attacker: Tenant) -> set[int]:
 
 def _right_statuses_of_one_tenant(tried: Tried, attacker: Tenant) -> set[int]:
     operation, sent = tried.operation, tried.sent
-    if not operation.schemes:  # health, the plane's name, signing in (whose brake says 429)
-        return REFUSED | {200, 429}
+    if not operation.schemes:  # health, the plane's name, signing in (a brake says 429, no form 400)
+        return REFUSED | {200, 400, 429}
     if sent.is_path_hostile:  # 405: with its slashes decoded it is no path of this method
         return REFUSED | {405}
-    if tried.credential not in operation.opened_by:  # a plane refuses another's X-Tenant-ID before all else
-        return {401, 403} if operation.room == "tenant_plane" else {401}
+    if tried.credential not in operation.opened_by:
+        return _refusals_of(tried)
     if sent.header_tenant not in {attacker.tenant_id, None}:
         return {403}
     if sent.body is None:  # whose key it is counts, whatever the query says
         return REFUSED | {200}
     return {403, 202} if operation.path.endswith("/batch") else {403}
+
+
+def _refusals_of(tried: Tried) -> set[int]:
+    """What a credential gets that does not open an operation."""
+    if tried.operation.room == "tenant_plane":  # it refuses another's X-Tenant-ID before all else
+        return {401, 403}
+    if "accessToken" in tried.operation.schemes and tried.credential == "export key":
+        return {403}  # who it is, is known; what it may do, the policy says
+    return {401}
 
 
 def _says_two_tenants(sent: Request) -> bool:

@@ -83,7 +83,7 @@ def test_rules_are_set_with_units_and_hold_from_tomorrow(run: Run, registry: Reg
     [kept] = registry.rule_versions("t1")
     assert (kept.rules.click_window_ms, kept.rules.view_window_ms) == (3 * DAY_MS, 0)
     assert kept.rules.windows_for("net_a", "video").view_window_ms == 6 * HOUR_MS
-    assert (kept.rules.click_cap_per_day, kept.reason, kept.created_by) == (9, "a test", "admin-token")
+    assert (kept.rules.click_cap_per_day, kept.reason, kept.created_by) == (9, "a test", "user:admin")
     assert {one["rule"] for one in done["differences"]} >= {
         "click_window",
         "channels[net_a/video].view_window",

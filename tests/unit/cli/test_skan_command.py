@@ -184,7 +184,7 @@ def test_a_document_is_set_listed_and_shown(stack: Registry, document_file: Path
 
 def test_a_document_holds_from_today_on_unless_said_otherwise(stack: Registry, document_file: Path) -> None:
     added = json.loads(outcome("schema", "set", str(document_file), "--tenant", "t1", "--json"))
-    assert (added["effectiveFrom"], added["createdBy"]) == (TODAY.isoformat(), "admin-token")
+    assert (added["effectiveFrom"], added["createdBy"]) == (TODAY.isoformat(), "user:admin")
     assert "--select marts" in outcome("schema", "set", str(document_file), "--tenant", "t1")
     assert len(stack.skan_schemas("t1")) == 1
     later = (TODAY + dt.timedelta(days=1)).isoformat()

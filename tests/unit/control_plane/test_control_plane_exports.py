@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from control_plane.app import ADMIN_TOKEN_FILE
+from resources.settings import ADMIN_SECRET_FILE
 from tests.support.control_plane_server import PARQUET, Server, problem
 
 
@@ -81,7 +81,7 @@ def test_files_that_no_manifest_lists_are_not_handed_out(server: Server) -> None
     assert escaping.exists()
     refused = server.pull("/v1/exports/installs/2026-01-05", key, "fuenf")
     problem(refused, 500)
-    assert server.settings.first_run_secret(ADMIN_TOKEN_FILE) not in refused.text
+    assert server.settings.first_run_secret(ADMIN_SECRET_FILE) not in refused.text
 
 
 def test_a_suspended_tenant_and_a_revoked_key_pull_nothing(server: Server) -> None:

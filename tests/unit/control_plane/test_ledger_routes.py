@@ -10,9 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from control_plane.app import ADMIN_TOKEN_FILE, create_app
+from control_plane.app import create_app
 from resources.registry import Registry, TenantState
 from resources.settings import Settings
+from tests.support.control_plane_server import admin_headers
 from tests.support.door import OTHER_TENANT, TENANT, Landing, RunningDoor, click, founding_event
 from tests.support.served_app import served
 
@@ -47,9 +48,8 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
             door.send(body)
     with Landing(settings) as landing:
         landing.land_all()
-    admin = {"Authorization": f"Bearer {settings.first_run_secret(ADMIN_TOKEN_FILE)}"}
     with served(create_app(settings, registry)) as url, httpx.Client(base_url=url, timeout=30) as client:
-        yield Plane(client, admin, *keys)
+        yield Plane(client, admin_headers(settings, url), *keys)
     registry.close()
 
 

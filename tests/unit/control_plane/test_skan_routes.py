@@ -10,10 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from control_plane.app import ADMIN_TOKEN_FILE, create_app
-from resources.registry import Registry, TenantState
+from control_plane.app import create_app
+from resources.registry import AuditFilter, Registry, TenantState
 from resources.settings import Settings
 from resources.skan.conversions import ConversionSchema
+from tests.support.control_plane_server import admin_headers
 from tests.support.served_app import served
 
 FROM = "2026-11-10"
@@ -56,9 +57,8 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
     settings = Settings(home=tmp_path_factory.mktemp("home"))
     registry = Registry(settings.registry_url)
     registry.migrate()
-    admin = {"Authorization": f"Bearer {settings.first_run_secret(ADMIN_TOKEN_FILE)}"}
     with served(create_app(settings, registry)) as url, httpx.Client(base_url=url, timeout=30) as client:
-        yield Plane(client, registry, admin)
+        yield Plane(client, registry, admin_headers(settings, url))
     registry.close()
 
 
@@ -79,9 +79,9 @@ def test_a_document_is_set_shown_audited_and_read_by_its_tenant(plane: Plane) ->
     assert added["document"] == DOCUMENT
     assert plane.add("skan_one", DOCUMENT).json() == added  # once more is once
     for headers in (own, plane.admin):
-        assert plane.read("skan_one", headers).json() == {"items": [added]}
-    entry = plane.registry.audit("skan_one")[-1]
-    assert (entry.action, entry.actor, entry.reason) == ("skan_schema.added", "admin-token", "release 4.2")
+        assert plane.read("skan_one", headers).json() == {"items": [added], "next": None}
+    [entry] = plane.registry.audit("skan_one", wanted=AuditFilter(action="skan_schema"))
+    assert (entry.action, entry.actor, entry.reason) == ("skan_schema.added", "user:admin", "release 4.2")
 
 
 def test_documents_can_be_asked_for_by_app(plane: Plane) -> None:
@@ -89,7 +89,7 @@ def test_documents_can_be_asked_for_by_app(plane: Plane) -> None:
     plane.add("skan_apps", DOCUMENT)
     plane.add("skan_apps", DOCUMENT | {"appId": 7})
     assert [one["storeAppId"] for one in plane.read("skan_apps", plane.admin, app=7).json()["items"]] == [7]
-    assert plane.read("skan_apps", plane.admin, app=8).json() == {"items": []}
+    assert plane.read("skan_apps", plane.admin, app=8).json() == {"items": [], "next": None}
     assert problem(plane.read("skan_apps", plane.admin, app=0), 422)["errors"][0]["pointer"] == "query:app"
 
 
@@ -116,7 +116,7 @@ def test_a_wrong_document_is_refused_with_its_place_and_written_nowhere(plane: P
     document, pointer = WRONG[name]
     answer = problem(plane.add(tenant_id, document), 422)
     assert [error["pointer"] for error in answer["errors"]] == [pointer]
-    assert plane.read(tenant_id, plane.admin).json() == {"items": []}
+    assert plane.read(tenant_id, plane.admin).json() == {"items": [], "next": None}
 
 
 def test_what_json_cannot_say_a_date_as_a_number_and_a_huge_body_are_refused(plane: Plane) -> None:
@@ -129,7 +129,7 @@ def test_what_json_cannot_say_a_date_as_a_number_and_a_huge_body_are_refused(pla
         "/effectiveFrom"
     )
     assert plane.add("skan_odd", DOCUMENT | {"eventAppId": "x" * 70_000}).status_code == 413
-    assert plane.read("skan_odd", plane.admin).json() == {"items": []}
+    assert plane.read("skan_odd", plane.admin).json() == {"items": [], "next": None}
 
 
 def test_a_tenant_reads_only_its_own_and_writes_none(plane: Plane) -> None:
@@ -140,7 +140,8 @@ def test_a_tenant_reads_only_its_own_and_writes_none(plane: Plane) -> None:
     body = {"document": DOCUMENT, "effectiveFrom": FROM}
     for headers in (own, other, {}):
         assert problem(
-            plane.client.post("/v1/tenants/skan_own/skan-schemas", json=body, headers=headers), 401
+            plane.client.post("/v1/tenants/skan_own/skan-schemas", json=body, headers=headers),
+            403 if headers else 401,
         )
     assert problem(plane.read("ghost", plane.admin), 404)
     assert problem(plane.add("ghost", DOCUMENT), 404)

@@ -10,11 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from control_plane.app import ADMIN_TOKEN_FILE, create_app
+from control_plane.app import create_app
 from resources.embedded.stack import free_port
 from resources.registry import Registry, TenantState
 from resources.rules import DEFAULT_RULES, HOUR_MS, RuleSet
 from resources.settings import Settings
+from tests.support.control_plane_server import admin_headers
 from tests.support.served_app import served
 from tests.support.trace_world import CROWD, OTHER, TENANT, put, world
 from tests.support.trace_world import served as clickhouse_served
@@ -58,13 +59,12 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
         for state in (TenantState.PROVISIONING, TenantState.ACTIVE):
             registry.transition(tenant, state, actor="test")
         keys.append({"Authorization": f"Bearer {registry.mint_key(tenant, 'export', 'test')}"})
-    admin = {"Authorization": f"Bearer {settings.first_run_secret(ADMIN_TOKEN_FILE)}"}
     with (
         clickhouse_served(settings) as clickhouse,
         served(create_app(settings, registry)) as url,
         httpx.Client(base_url=url, timeout=60) as client,
     ):
-        made = Plane(client, registry, admin, *keys)
+        made = Plane(client, registry, admin_headers(settings, url), *keys)
         # before the first slice of anybody there are no tables, which is nothing else than an unknown id
         assert "may not be computed yet" in made.refusal("i_won", made.own, 404)
         put(clickhouse, world())

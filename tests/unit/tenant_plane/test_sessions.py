@@ -9,7 +9,7 @@ import httpx
 import jwt
 import pytest
 
-from tenant_plane.sessions import FailureBrake, TooManyFailuresError
+from resources.failure_brake import FailureBrake, TooManyFailuresError
 from tests.unit.tenant_plane.plane_process import PASSWORD, PlaneProcess, running
 
 SESSION_KEY = "session-key-of-this-test-32-bytes"
