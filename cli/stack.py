@@ -50,9 +50,8 @@ def up_command(
         fail(f"something else listens on {ports}: end it or set another port")
     if prepare_home(settings) and stderr.is_terminal:  # never into a log
         password = settings.first_run_secret(ADMIN_SECRET_FILE)
-        stderr.print(
-            f"sign in as {FIRST_ADMIN} with {password} (shown once; HOME/secrets/{ADMIN_SECRET_FILE})"
-        )
+        told = f"sign in as {FIRST_ADMIN} with {password} (shown once; HOME/secrets/{ADMIN_SECRET_FILE})"
+        stderr.print(told, highlight=False, markup=False, soft_wrap=True)
     os.chdir(APPLICATION_ROOT)  # dagster and dbt find workspace.yaml and dbt_project beside the code
     write_pid(settings)
     with log_file.open("w") if log_file else sys.stderr as output:

@@ -15,6 +15,27 @@ _USER = ["registry_users.name"]
 
 def upgrade() -> None:
     """Create the tables."""
+    _create_users()
+    _create_sessions()
+    op.create_table(
+        "registry_kept_answers",
+        sa.Column("actor", sa.String(200), nullable=False),
+        sa.Column("key_digest", sa.LargeBinary(32), nullable=False),
+        sa.Column("request_digest", sa.LargeBinary(32), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("sealed_answer", sa.LargeBinary(), nullable=True),
+        sa.Column("began_at", _MOMENT, nullable=False),
+        sa.PrimaryKeyConstraint("actor", "key_digest", name="pk_registry_kept_answers"),
+    )
+    op.create_index("ix_registry_kept_answers_began_at", "registry_kept_answers", ["began_at"])
+
+
+def downgrade() -> None:
+    """Refuse: nobody could sign in any more."""
+    raise NotImplementedError("users and roles are not undone; restore a backup instead")
+
+
+def _create_users() -> None:
     op.create_table(
         "registry_users",
         sa.Column("name", sa.String(128), nullable=False),
@@ -35,6 +56,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("user_name", "tenant_id", "role", name="pk_registry_user_roles"),
         sa.ForeignKeyConstraint(["user_name"], _USER, name="fk_registry_user_roles_user_name"),
     )
+
+
+def _create_sessions() -> None:
     op.create_table(
         "registry_user_sessions",
         sa.Column("session_id", sa.String(32), nullable=False),
@@ -54,19 +78,3 @@ def upgrade() -> None:
         sa.Column("not_before", _MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("subject", name="pk_registry_revocations"),
     )
-    op.create_table(
-        "registry_kept_answers",
-        sa.Column("actor", sa.String(200), nullable=False),
-        sa.Column("key_digest", sa.LargeBinary(32), nullable=False),
-        sa.Column("request_digest", sa.LargeBinary(32), nullable=False),
-        sa.Column("status", sa.Integer(), nullable=True),
-        sa.Column("sealed_answer", sa.LargeBinary(), nullable=True),
-        sa.Column("began_at", _MOMENT, nullable=False),
-        sa.PrimaryKeyConstraint("actor", "key_digest", name="pk_registry_kept_answers"),
-    )
-    op.create_index("ix_registry_kept_answers_began_at", "registry_kept_answers", ["began_at"])
-
-
-def downgrade() -> None:
-    """Refuse: nobody could sign in any more."""
-    raise NotImplementedError("users and roles are not undone; restore a backup instead")
