@@ -19,6 +19,7 @@ from benchmarks.drills.tenant_house import JOBS, House, opened_house, supervised
 from resources.plane_files import PlaneFiles
 from resources.registry import Tenant, TenantState
 from resources.settings import Settings
+from tests.support.helm_home import helm_home
 
 
 @pytest.fixture
@@ -136,6 +137,22 @@ def test_provisioning_and_deletion_killed_in_and_after_every_step_end_like_undis
     steps = [step.name for step in (*PROVISION_STEPS, *DEPROVISION_STEPS)]
     assert [line for line in said if "after it" in line] == [f"killed in {name}, after it" for name in steps]
     assert document["kills"] > len(steps)
+
+
+def test_the_same_jobs_make_and_remove_a_plane_on_kubernetes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with helm_home(tmp_path) as home, opened_house(home.settings, tmp_path / "dagster") as house:
+        for name, value in home.helm.model_dump(exclude_none=True).items():
+            monkeypatch.setenv(f"UNMOGROWP_HELM_{name.upper()}", str(value))
+        house.registry.request("t123", "starter", "ann")
+        assert house.run(_only(house.tick())).success
+        assert house.registry.get("t123").state is TenantState.ACTIVE
+        assert home.driver.version("t123") == "1.0.0"
+        house.registry.request_deletion("t123", "ann")
+        assert house.run(_only(house.tick())).success
+        assert house.registry.get("t123").state is TenantState.DELETED
+        assert home.api.objects.names() == []
 
 
 # Dagster itself passes the beta parameter `owners` when it binds resources to a sensor's jobs
