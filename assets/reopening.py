@@ -221,15 +221,16 @@ def _returns(events: pl.DataFrame, inactivity_ms: int) -> pl.DataFrame:
 
 
 def _new_sightings(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
-    """Events that name a user on a device and a date on which only one version does."""
-    old, new = (frame.select(COLUMNS).drop_nulls([*DEVICE, "user_id"]) for frame in (before, after))
+    """The app's events that name a user on a device and a date on which only one version does."""
+    named = [*DEVICE, "user_id"]
+    old, new = (frame.select(COLUMNS).filter(_is(ACTIVITY)).drop_nulls(named) for frame in (before, after))
     seen = [*DEVICE, "user_id", "event_date"]
     return pl.concat([old.join(new, on=seen, how="anti"), new.join(old, on=seen, how="anti")])
 
 
 def _of_users(causes: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
     """The causes, and the same on every device of their user."""
-    users = events.select(*DEVICE, "user_id").drop_nulls().unique()
+    users = events.filter(_is(ACTIVITY)).select(*DEVICE, "user_id").drop_nulls().unique()
     own = causes.drop("user_id").join(users, on=DEVICE, how="inner")
     theirs = own.drop("device_id").join(users, on=["app_id", "user_id"], how="inner")
     return pl.concat([causes, theirs.select(COLUMNS)])

@@ -31,7 +31,7 @@ def roll_command(
     from resources.tenant_drivers.roll import Roll  # noqa: PLC0415 - as above
 
     settings = load_settings()
-    with closing(Registry(settings.registry_url)) as registry:
+    with closing(Registry.from_settings(settings)) as registry:
         roll = Roll(open_tenant_driver(settings, registry), registry, parallel=parallel, tell=_say)
         if dry_run:
             report = roll.plan(version, wave_sizes)

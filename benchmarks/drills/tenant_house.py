@@ -72,7 +72,7 @@ class House:
 @contextmanager
 def opened_house(settings: Settings, dagster_dir: Path) -> Iterator[House]:
     """A house over these settings; the registry is migrated."""
-    registry = Registry(settings.registry_url)
+    registry = Registry.from_settings(settings)
     registry.migrate()
     dagster_dir.mkdir(parents=True, exist_ok=True)
     try:

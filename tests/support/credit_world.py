@@ -144,6 +144,7 @@ class Naive:
             row["device_id"]
             for row in self.rows
             if conversion.get("user_id")
+            and row["event_type"] not in ("click", "impression")  # the network's word for who it was
             and row.get("user_id") == conversion["user_id"]
             and row["app_id"] == conversion["app_id"]
             and since <= row["event_time"].date() <= day

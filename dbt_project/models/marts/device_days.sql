@@ -2,8 +2,8 @@
 --
 -- What later conversions need of days gone by, so that no day reads the lake's whole history: which devices are one
 -- user's, and when a device first registered and first bought (milestones of the W model). Of these dates' events
--- alone. A user id on more than 20 devices of an app in a day is no person but a placeholder such as "guest": it counts
--- as none.
+-- alone, and of what the app itself says: a click's or an impression's user id is the ad network's word. A user id on
+-- more than 20 devices of an app in a day is no person but a placeholder such as "guest": it counts as none.
 {{ config(order_by=['tenant_id', 'event_date', 'app_id', 'device_id', 'user_id']) }}
 
 with events as (
@@ -16,7 +16,7 @@ with events as (
         event_type = 'event' and coalesce(event_name, '') = {{ sql_text(var('rules').registration_event) }}
             as is_registration,
         event_type = 'purchase' and coalesce(currency, '') = '{{ var("tenant_currency") }}' as is_purchase
-    from {{ lake_events(['install', 'session', 'event', 'purchase', 'click', 'impression'], only="device_id != ''") }}
+    from {{ lake_events(['install', 'session', 'event', 'purchase'], only="device_id != ''") }}
 ),
 
 device_days_by_named_user as (
