@@ -71,6 +71,7 @@ resources:
 - { name: UNMOGROWP_TENANT_ID, value: {{ .Values.tenantId | quote }} }
 - { name: UNMOGROWP_TENANT_BIND_HOST, value: "0.0.0.0" }
 - { name: UNMOGROWP_TENANT_PORT, value: "8080" }
+- { name: UNMOGROWP_TENANT_PLAN, value: {{ .Values.plan | quote }} }
 - { name: UNMOGROWP_TENANT_CURRENCY, value: {{ .Values.plane.currency | quote }} }
 - { name: UNMOGROWP_TENANT_INGEST_URL, value: {{ .Values.plane.ingestUrl | quote }} }
 - { name: UNMOGROWP_TENANT_RELAY_BUDGET_BYTES, value: {{ .Values.plane.relayBudgetBytes | int64 | quote }} }
