@@ -264,7 +264,8 @@ def test_moving_to_a_version_keeps_keys_and_data_and_takes_the_limits_of_the_pla
     after = files.read_env()
     assert driver.version("t123") == "1.2.0"
     assert {name for name in after if before[name] != after[name]} == {
-        name for name, value in plan_profile("enterprise").items() if value != before[name]
+        "PLAN",
+        *(name for name, value in plan_profile("enterprise").items() if value != before[name]),
     }
     driver.render("t123")
     assert driver.version("t123") == "1.2.0"
