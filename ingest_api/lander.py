@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
+import ingest_api.arrow_heap  # noqa: F401 - before anything that loads pyarrow
 from ingest_api.event_log.protocol import LogPosition
 from ingest_api.landing import Batch, LandedRows, slices_of
 from ingest_api.remembered import Remembered

@@ -17,7 +17,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import orjson
-import pyarrow as pa
 from sqlalchemy.exc import DBAPIError
 
 from ingest_api.event_log.stores import open_log_reader
@@ -164,7 +163,6 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     leave_out("pandas")  # pyarrow loads it where it finds it: 35 MB
     share_one_heap()
-    pa.set_memory_pool(pa.system_memory_pool())  # that heap too: Arrow's own pool kept 25 MB between landings
     settings = load_settings()
     with contextlib.closing(LagReader(open_log_reader(settings))) as reader:
         service = LanderService(settings, make_lander(settings, reader), reader.lag_s)

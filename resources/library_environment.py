@@ -25,6 +25,11 @@ def set_library_environment() -> None:
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 
+def share_the_c_heap_with_arrow() -> None:
+    """Let Arrow allocate from the C library's heap; without effect once pyarrow is loaded."""
+    os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
+
+
 def use_plain_s3_checksums() -> None:
     """Let S3 clients checksum uploads only where the operation requires it; a value already set stays.
 
