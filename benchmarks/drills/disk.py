@@ -18,7 +18,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,9 @@ EVENTS_PER_DELIVERY = 200  # 70 KB: a disk of 8 MiB is full after a hundred
 # Sent unpacked, 42,000 events; landed they are 4 MiB of Parquet and, every device being a new one, 4 MiB of the vault's
 # journal. Packed, 98,000 events would be as many bytes in the lake and the vault as in the log: no room would be made.
 LOG_BYTES = 16 * MIB
-PAUSE_S = 0.005
-STEADY_PAUSE_S = (
-    0.25  # where the load only has to go on: 4,800 events a second, not 30,000 to land and compare
-)
+LOAD: dict[str, Any] = {"pause_s": 0.005}  # each connection's rest between two requests
+UNPACKED_LOAD = {**LOAD, "packs": False}
+STEADY_LOAD = {"pause_s": 0.25}  # it only has to go on: 4,800 events a second, not 30,000 to land and compare
 OUTAGE_S = 1.5  # the disk stays full: both processes try, and fail, more than once
 RECOVERY_MAX_S = 120.0  # the lander itself waits up to 60 s between two attempts
 ANSWERS = 5  # that many answers of a kind, then the drill goes on
@@ -57,19 +56,12 @@ class Scene:
     """A stage under load on which one disk gets into trouble. A context manager."""
 
     def __init__(
-        self,
-        name: str,
-        home: Path,
-        say: Say,
-        *,
-        pause_s: float = PAUSE_S,
-        packs: bool = True,
-        **changes: Any,
+        self, name: str, home: Path, say: Say, *, load: Mapping[str, Any] = LOAD, **changes: Any
     ) -> None:
         self.name, self._say = name, say
         self.stage = Stage(home, **{**SETTINGS, **changes})
         self.home = self.stage.settings.home
-        self.sender = Sender(self.stage, size=EVENTS_PER_DELIVERY, pause_s=pause_s, packs=packs)
+        self.sender = Sender(self.stage, size=EVENTS_PER_DELIVERY, **load)
         self.seconds: dict[str, float] = {}
         self.faults: dict[str, int] = {}
         self.details: list[str] = []
@@ -193,7 +185,7 @@ def full_home(home: Path, say: Say) -> dict[str, Any]:
     """One disk: first the log comes to its reserve, then something else takes the last byte."""
     private_mounts.mount_small(home, 128 * MIB)
     reserve_bytes = 24 * MIB
-    with Scene("full-home", home, say, packs=False, event_log_reserve_bytes=reserve_bytes) as scene:
+    with Scene("full-home", home, say, load=UNPACKED_LOAD, event_log_reserve_bytes=reserve_bytes) as scene:
         ballast = home / "ballast"
         private_mounts.fill(ballast, leave_bytes=reserve_bytes + LOG_BYTES)
         scene.begin("door")
@@ -223,7 +215,7 @@ def full_lake(home: Path, say: Say) -> dict[str, Any]:
     warehouse = home / "warehouse"
     private_mounts.mount_small(warehouse, MIB)
     # it rests long enough after its second failure to be looked at between two attempts
-    with Scene("full-lake", home, say, pause_s=STEADY_PAUSE_S, land_retry_s=1.0) as scene:
+    with Scene("full-lake", home, say, load=STEADY_LOAD, land_retry_s=1.0) as scene:
         scene.begin(*ROLES)
         scene.take("the lander meets the full warehouse", scene.more_failures())
         status = scene.lander_status()
@@ -239,8 +231,8 @@ def full_lake(home: Path, say: Say) -> dict[str, Any]:
 def read_only(home: Path, say: Say) -> dict[str, Any]:
     """Nothing can be opened for writing, as after a kernel's remount."""
     private_mounts.mount_small(home, 96 * MIB)
-    small: dict[str, Any] = {"event_log_reserve_bytes": 0, "segment_max_bytes": 64 * 1024}
-    with Scene("read-only", home, say, pause_s=STEADY_PAUSE_S, **small) as scene:
+    small = {"event_log_reserve_bytes": 0, "segment_max_bytes": 64 * 1024}
+    with Scene("read-only", home, say, load=STEADY_LOAD, **small) as scene:
         scene.begin(*ROLES)
         scene.take("takes events", scene.more(202))
         private_mounts.mount_read_only(home)
