@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 import polars as pl
 
-from resources.lake_filters import above, all_of, equals, is_in
+from resources.lake_filters import above, all_of, day_shifted, equals, is_in
 from resources.rules import DEFAULT_RULES, RuleSet
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ TOUCH_DAYS = 30  # the longest window that a rule set may have
 REENGAGEMENT_DAYS = 90  # the longest re-engagement window
 SMALLEST_CLICK_CAP = 5  # below it no click of a device and day can be beyond the cap
 DEVICE = ["app_id", "device_id"]
+SIGHTING = [*DEVICE, "user_id"]
 FINGERPRINT = ["app_id", "ip_pseudonym", "user_agent_pseudonym", "os_version"]
 
 
@@ -75,11 +76,32 @@ class Influence:
 def reopened_dates(
     lake: Lake, slices: RunSlices, before: pl.DataFrame, after: pl.DataFrame, influence: Influence
 ) -> list[dt.date]:
-    """Dates outside the run whose marts depend on what changed in it; reads later slices only if any did."""
+    """Dates outside the run whose marts depend on what changed in it; reads other slices only if any did."""
     if changed_inputs(before, after).is_empty():
         return []
     later = lake.read("clean.events", later_activity(slices.tenant_id, slices.dates[0]), COLUMNS)
-    return dates_that_depend(before, after, later, set(slices.dates), influence)
+    if later.is_empty():  # the newest slices, so nearly always
+        return []
+    sightings = earlier_sightings(lake, slices.tenant_id, slices.dates[0])
+    return dates_that_depend(before, after, later, sightings, set(slices.dates), influence)
+
+
+def earlier_sightings(lake: Lake, tenant_id: str, before_date: dt.date) -> pl.DataFrame:
+    """Which devices an event of theirs named which user on, in the 30 days before: a row per app, device and user.
+
+    Read a day at a time, so that memory holds the pairs and one day's events.
+    """
+    dates = [day_shifted(before_date, -days) for days in range(1, TOUCH_DAYS + 1)]
+    activity = is_in("event_type", ACTIVITY)
+    days = (
+        lake.read(
+            "clean.events",
+            all_of(equals("tenant_id", tenant_id), equals("event_date", date), activity),
+            SIGHTING,
+        )
+        for date in dates
+    )
+    return pl.concat([day.drop_nulls().unique() for day in days]).unique()
 
 
 def later_activity(tenant_id: str, after_date: dt.date) -> str:
@@ -100,6 +122,7 @@ def dates_that_depend(
     before: pl.DataFrame,
     after: pl.DataFrame,
     later: pl.DataFrame,
+    sightings: pl.DataFrame,
     own_dates: set[dt.date],
     influence: Influence,
 ) -> list[dt.date]:
@@ -109,6 +132,8 @@ def dates_that_depend(
         before: rows of clean.events on `own_dates`, as they were.
         after: the same, as they are now.
         later: activity (`later_activity`) after the first of `own_dates`; rows on `own_dates` are ignored.
+        sightings: of the 30 days before them (`earlier_sightings`): a user's conversion may have touches of a device
+            that last named the user then.
         own_dates: the slices that changed.
         influence: of the tenant's rule sets.
     """
@@ -123,8 +148,10 @@ def dates_that_depend(
     installs = pl.concat([changed, matched]).filter(_is(("install",)))
     returns = _returned(before, after, later, matched, influence.shortest_inactivity_ms)
     conversions = influence.conversions(later)
-    milestones = _of_users(influence.conversions(changed), events)
-    journeys = _of_users(pl.concat([touches, _new_sightings(before, after)]), events)
+    own_sightings = events.filter(_is(ACTIVITY)).select(SIGHTING).drop_nulls()
+    users = pl.concat([sightings.select(SIGHTING), own_sightings]).unique()
+    milestones = _of_users(influence.conversions(changed), users)
+    journeys = _of_users(pl.concat([touches, _new_sightings(before, after)]), users)
     found = (
         _within(later, installs, DEVICE, DEVICE, None),  # revenue, reinstalls, retention: for life
         _within(later.filter(_is(("purchase",))), returns, DEVICE, DEVICE, REENGAGEMENT_DAYS),
@@ -222,15 +249,13 @@ def _returns(events: pl.DataFrame, inactivity_ms: int) -> pl.DataFrame:
 
 def _new_sightings(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
     """The app's events that name a user on a device and a date on which only one version does."""
-    named = [*DEVICE, "user_id"]
-    old, new = (frame.select(COLUMNS).filter(_is(ACTIVITY)).drop_nulls(named) for frame in (before, after))
-    seen = [*DEVICE, "user_id", "event_date"]
+    old, new = (frame.select(COLUMNS).filter(_is(ACTIVITY)).drop_nulls(SIGHTING) for frame in (before, after))
+    seen = [*SIGHTING, "event_date"]
     return pl.concat([old.join(new, on=seen, how="anti"), new.join(old, on=seen, how="anti")])
 
 
-def _of_users(causes: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
+def _of_users(causes: pl.DataFrame, users: pl.DataFrame) -> pl.DataFrame:
     """The causes, and the same on every device of their user."""
-    users = events.filter(_is(ACTIVITY)).select(*DEVICE, "user_id").drop_nulls().unique()
     own = causes.drop("user_id").join(users, on=DEVICE, how="inner")
     theirs = own.drop("device_id").join(users, on=["app_id", "user_id"], how="inner")
     return pl.concat([causes, theirs.select(COLUMNS)])

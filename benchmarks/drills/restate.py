@@ -21,7 +21,7 @@ import polars as pl
 
 from assets.partitions import contiguous_ranges
 from assets.pending_slices import overtaken
-from assets.reopening import ACTIVITY, Influence, dates_that_depend
+from assets.reopening import ACTIVITY, SIGHTING, TOUCH_DAYS, Influence, dates_that_depend
 from benchmarks.drills.arrivals import Delivery, arrivals, changed_dates, clean_after
 from benchmarks.drills.small_worlds import (
     BLOCKED_IP,
@@ -240,8 +240,12 @@ def reopened_by(
     before: pl.DataFrame, after: pl.DataFrame, clean: pl.DataFrame, own_dates: set[dt.date], rules: RuleSet
 ) -> set[dt.date]:
     """What `assets.reopening` says of a change of these dates."""
-    later = clean.filter(pl.col("event_date") > min(own_dates), pl.col("event_type").is_in(ACTIVITY))
-    return set(dates_that_depend(before, after, later, own_dates, Influence.of([rules])))
+    first = min(own_dates)
+    activity = clean.filter(pl.col("event_type").is_in(ACTIVITY))
+    later = activity.filter(pl.col("event_date") > first)
+    seen = pl.col("event_date").is_between(first - dt.timedelta(days=TOUCH_DAYS), first, closed="left")
+    sightings = activity.filter(seen).select(SIGHTING).drop_nulls().unique()
+    return set(dates_that_depend(before, after, later, sightings, own_dates, Influence.of([rules])))
 
 
 def _put(lab: MartLab, worlds: Sequence[World]) -> None:

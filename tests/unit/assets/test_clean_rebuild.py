@@ -98,6 +98,18 @@ def test_the_dates_a_change_reopens_are_in_the_commit_itself(lake: Lake) -> None
     assert slices_json({"t1": [NEXT]}) in told
 
 
+def test_what_a_late_touch_reopens_is_found_through_the_users_whom_its_device_named_before(lake: Lake) -> None:
+    earlier = DAY - dt.timedelta(days=6)
+    land(lake, 1, "session", earlier, deviceId="d3", userId="u1")
+    land(lake, 2, "purchase", NEXT, deviceId="d1", userId="u1")
+    for day in (earlier, NEXT):
+        rebuild(lake, RunSlices("t1", (day,)), LATE_DAYS, "run")
+    land(lake, 3, "impression", deviceId="d3")
+    rebuild(lake, SLICES, LATE_DAYS, "run of the late touch")
+    newest = lake.changes_since("clean.events", None)[0][-1]
+    assert newest.summary[REOPENED_KEY] == slices_json({"t1": [NEXT]})
+
+
 def test_rows_computed_before_another_runs_commit_do_not_overwrite_it(lake: Lake) -> None:
     land(lake, 1, "session")
     since = lake.table("clean.events")

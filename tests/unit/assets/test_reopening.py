@@ -40,10 +40,12 @@ def reopened(
     later: list[dict[str, Any]],
     influence: Influence = DEFAULTS,
     own: tuple[int, ...] = (0,),
+    sightings: tuple[dict[str, Any], ...] = (),
 ) -> list[int]:
     """The reopened dates as days after DAY."""
+    own_dates = {DAY + dt.timedelta(days=n) for n in own}
     dates = dates_that_depend(
-        rows(*before), rows(*after), rows(*later), {DAY + dt.timedelta(days=n) for n in own}, influence
+        rows(*before), rows(*after), rows(*later), rows(*sightings), own_dates, influence
     )
     return [(date - DAY).days for date in dates]
 
@@ -154,6 +156,15 @@ def test_a_touch_reopens_later_purchases_on_every_device_of_its_user() -> None:
     ]
     seen = event("session", hour=-2, **phone)
     assert reopened([seen], [seen, touch], later) == [2]
+
+
+def test_a_touch_reopens_a_purchase_of_the_user_whom_its_device_named_only_before() -> None:
+    touch = event("impression", device="d3", source="net")
+    later = [event("purchase", 1, device="d1", user_id="u1")]
+    seen_before = event("session", -6, device="d3", user_id="u1")
+    assert reopened([], [touch], later) == []
+    assert reopened([], [touch], later, sightings=(seen_before,)) == [1]
+    assert reopened([], [touch], later, sightings=({**seen_before, "app_id": "other"},)) == []
 
 
 def test_a_first_purchase_or_a_named_event_is_a_milestone_of_later_ones() -> None:
