@@ -14,6 +14,7 @@ MART_ASSETS = (
     "skan_events_daily",
     "ssot_daily",
     "device_days",
+    "device_milestones",
     "credited_conversions",
     "attribution_credits",
     "journey_paths",

@@ -14,6 +14,7 @@ from benchmarks.mart_lab import CLEAN_EVENTS, MartLab
 TENANT = "bench"
 DEVICES_PER_INSTALL = 10  # touched devices, of which one installs
 CAUSED_SHARE_PERCENT = 70
+ACTIVE_DAYS = 30
 FIRST_DAY = dt.date(2026, 1, 1)
 _DAY_MS = 86_400_000
 
@@ -50,7 +51,12 @@ def fill(lab: MartLab, amounts: Amounts) -> None:
 
 
 def add_activity(lab: MartLab, amounts: Amounts, per_day: int) -> None:
-    """Sessions and purchases of the devices that install, so many a day (one in ten is a purchase)."""
+    """Sessions and purchases, so many a day (one in ten is a purchase), of devices that installed up to 30 days before.
+
+    So a day looks the same however many came before it: were it anybody's who ever installed, the more people there
+    are, the longer each would have been away, and the day would have more of those that come back.
+    """
+    recent = amounts.installs * min(ACTIVE_DAYS, amounts.days) // amounts.days
     lab.execute(f"""
 insert into {CLEAN_EVENTS}
     (tenant_id, event_date, event_id, event_type, event_time, received_at, land_seq, app_id, device_id, user_id,
@@ -61,11 +67,20 @@ select
 from (
     select
         number as n,
-        (cityHash64('who', n) % {amounts.installs}) * {DEVICES_PER_INSTALL} as d,
-        fromUnixTimestamp64Milli({_start_ms()} + cityHash64('at', n) % {amounts.days * _DAY_MS}, 'UTC') as at,
+        toInt64(cityHash64('at', n) % {amounts.days * _DAY_MS}) as at_ms,
+        intDiv(at_ms * {amounts.installs}, {amounts.days * _DAY_MS}) as installed,
+        greatest(0, installed - toInt64(cityHash64('who', n) % {recent})) * {DEVICES_PER_INSTALL} as d,
+        fromUnixTimestamp64Milli({_start_ms()} + at_ms, 'UTC') as at,
         {_device_columns(amounts)}
     from numbers({per_day * amounts.days})
 )""")  # noqa: S608 - our own constants
+
+
+def keep_from(lab: MartLab, first_day: dt.date) -> None:
+    """Forget the events of earlier days."""
+    lab.execute(
+        f"alter table {CLEAN_EVENTS} delete where event_date < '{first_day}' settings mutations_sync = 2"
+    )
 
 
 def _installs_sql(amounts: Amounts) -> str:
@@ -88,7 +103,12 @@ from (
 
 
 def _touches_sql(amounts: Amounts) -> str:
-    """Touch n < installs belongs to install n where that is caused; the others are of anybody at any time."""
+    """Touch n < installs belongs to install n where that is caused; the others are of anybody.
+
+    Of anybody whose turn to install is up to 15 days off (in a world of 30 days: of all), for `add_activity`'s reason.
+    """
+    devices = amounts.installs * DEVICES_PER_INSTALL
+    near = devices * min(ACTIVE_DAYS, amounts.days) // amounts.days
     ctit_ms = "10000 + toInt64(pow((cityHash64('ctit', n) % 10000) / 10000, 6) * 640000000)"
     return f"""
 insert into {CLEAN_EVENTS}
@@ -107,11 +127,13 @@ from (
         lower(hex(sipHash128('touch', n))) as touch_id,
         is_caused or cityHash64('kind', n) % 100 < 35 as is_click,
         is_click and (cityHash64('has_agent', n) % 10 < 3 or (is_caused and n % 3 = 0)) as has_agent,
-        if(is_caused, n * {DEVICES_PER_INSTALL},
-            cityHash64('who', n) % {amounts.installs * DEVICES_PER_INSTALL}) as d,
+        toInt64(cityHash64('at', n) % {amounts.days * _DAY_MS}) as at_ms,
+        intDiv(at_ms * {amounts.installs}, {amounts.days * _DAY_MS}) * {DEVICES_PER_INSTALL} as installing,
+        toInt64(cityHash64('who', n) % {near}) - {near // 2} as distance,
+        if(is_caused, n * {DEVICES_PER_INSTALL}, positiveModulo(installing + distance, {devices})) as d,
         fromUnixTimestamp64Milli(
-            if(is_caused, greatest({_start_ms()}, {_install_ms("n", amounts)} - ({ctit_ms})),
-                {_start_ms()} + toInt64(cityHash64('at', n) % {amounts.days * _DAY_MS})), 'UTC') as at,
+            if(is_caused, greatest({_start_ms()}, {_install_ms("n", amounts)} - ({ctit_ms})), {_start_ms()} + at_ms),
+            'UTC') as at,
         {_device_columns(amounts)}
     from numbers({amounts.touches})
 )"""  # noqa: S608 - our own constants
@@ -122,7 +144,8 @@ def _is_caused(n: str) -> str:
 
 
 def _install_ms(n: str, amounts: Amounts) -> str:
-    return f"({_start_ms()} + toInt64(cityHash64('install', {n}) % {amounts.days * _DAY_MS}))"
+    """In the order of their numbers, so that those of the last days can be told."""
+    return f"({_start_ms()} + intDiv(toInt64({n}) * {amounts.days * _DAY_MS}, {amounts.installs}))"
 
 
 def _device_columns(amounts: Amounts) -> str:

@@ -27,6 +27,7 @@ MODELS = (
     "touch_decisions",
     "installs",
     "device_days",
+    "device_milestones",
     "credited_conversions",
     "attribution_credits",
     "journey_paths",

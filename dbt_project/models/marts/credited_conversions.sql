@@ -74,7 +74,7 @@ sightings as (
     select app_id, user_id, device_id, event_date
     from {{ ref('device_days') }}
     where
-        tenant_id = '{{ var("tenant_id") }}' and user_id != ''
+        tenant_id = '{{ var("tenant_id") }}'
         and event_date between toDate('{{ var("start_date") }}') - {{ var('rules').lookback_days }}
         and toDate('{{ var("end_date") }}')
 ),
@@ -118,10 +118,8 @@ activity_of_users as (
 
 milestones as (
     select app_id, device_id, registered_at, purchased_at
-    from {{ ref('device_days') }}
-    where
-        tenant_id = '{{ var("tenant_id") }}' and event_date <= '{{ var("end_date") }}'
-        and (isNotNull(registered_at) or isNotNull(purchased_at))
+    from {{ ref('device_milestones') }}
+    where tenant_id = '{{ var("tenant_id") }}' and event_date <= '{{ var("end_date") }}'
 ),
 
 activity_by_device as (
