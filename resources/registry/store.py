@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from resources.registry.answer_store import AnswerStore
 from resources.registry.audit_store import AuditStore
 from resources.registry.key_store import KeyStore
+from resources.registry.quota_store import QuotaStore
 from resources.registry.rule_store import RuleStore
 from resources.registry.session_store import SessionStore
 from resources.registry.skan_store import SkanStore
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from resources.settings import Settings
 
 
-class Registry(TenantStore, KeyStore, RuleStore, SkanStore, AuditStore, UserStore, SessionStore, AnswerStore):
+class Registry(
+    TenantStore, KeyStore, RuleStore, SkanStore, AuditStore, UserStore, SessionStore, AnswerStore, QuotaStore
+):
     """The tenant registry in the database at `database_url`; safe for several threads and processes."""
 
     @classmethod
