@@ -130,6 +130,10 @@ class QuotaExceededError(RetryableError):
         self.retry_after_s = retry_after_s
 
 
+class InvoiceNotFoundError(PermanentError):
+    """The tenant has no invoice for that month."""
+
+
 class UsersQuotaError(PermanentError):
     """The tenant has as many users as it may have."""
 

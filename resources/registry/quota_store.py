@@ -23,7 +23,6 @@ from resources.registry.states import STATES_WITH_LIVE_KEYS
 from resources.registry.tables import TenantRow
 
 logger = logging.getLogger(__name__)
-ALWAYS = "always"  # the period of a quota that no day ends
 
 
 class DoorLimits(NamedTuple):
@@ -49,7 +48,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class QuotaAlert:
-    """A tenant reached so much of a quota in a period (a day of UTC, or `always`)."""
+    """A tenant reached so much of a quota in a period: a day of UTC, or a month for what is there and not sent."""
 
     alert_id: int
     tenant_id: str
@@ -198,7 +197,7 @@ class QuotaStore(Sessions):
             PulledBytesRow.tenant_id == tenant_id, PulledBytesRow.date.in_(dates)
         )
         with self.reading() as session:
-            return dict(session.execute(query).tuples().all())
+            return {row.date: row.pulled_bytes for row in session.execute(query)}
 
 
 def limits_of(session: Session, tenant: TenantRow) -> tuple[Limit, ...]:
@@ -219,13 +218,13 @@ def take_place_of_user(session: Session, tenant: TenantRow, there: int) -> None:
             f"tenant {tenant.tenant_id} may have {limit} users: put it on another plan, or set a limit of its own "
             f"with `unmogrowp tenant quota {tenant.tenant_id} --set users=…`"
         )
-    tell_of_use(session, tenant.tenant_id, Quota.USERS, ALWAYS, used=there + 1, limit=limit)
+    tell_of_use(session, tenant.tenant_id, Quota.USERS, f"{now_utc():%Y-%m}", used=there + 1, limit=limit)
 
 
 def _limits_by_name(session: Session, tenant: TenantRow) -> dict[str, int]:
     own = select(QuotaRow.quota, QuotaRow.limit).where(QuotaRow.tenant_id == tenant.tenant_id)
     plan = {str(quota): limit for quota, limit in plan_quotas(tenant.plan).items()}
-    return plan | dict(session.execute(own).tuples().all())
+    return plan | {str(quota): limit for quota, limit in session.execute(own)}
 
 
 def _set(session: Session, tenant_id: str, quota: Quota, limit: int | None) -> None:
