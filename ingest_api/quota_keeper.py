@@ -31,6 +31,7 @@ Result = TypeVar("Result")
 # 1.5 ms in the file and 4 ms in Redis, in a thread of its own.
 SHARE_INTERVAL_S = 0.05
 ALONE_INTERVAL_S = 1.0
+TELL_INTERVAL_S = 1.0  # 3 ms for 1,000 tenants
 ROUNDS_HEARD = 100  # 5 s: a tenant that went quiet at this worker costs no more exchanges then
 MINUTE_S = 60.0
 
@@ -71,6 +72,8 @@ class QuotaKeeper:
         self._date = ""
         self._loaded_at_s = float("-inf")
         self._minute_began_s = time.monotonic()
+        self._looked_at_s = float("-inf")
+        self._round: asyncio.Task[None] | None = None
         self._told: set[tuple[str, str, str, int]] = set()
         self._troubles: set[str] = set()
 
@@ -85,21 +88,29 @@ class QuotaKeeper:
         """Do so until cancelled."""
         while True:
             await asyncio.sleep(self._interval_s)
-            try:
-                await self.once()
-            except Exception:  # whatever it is, the next round comes
-                logger.exception("the door's quotas were not kept current")
+            self._round = asyncio.create_task(self._round_to_its_end())
+            await asyncio.shield(self._round)  # cut off in the middle, it would hand in the same twice
+
+    async def _round_to_its_end(self) -> None:
+        try:
+            await self.once()
+        except Exception:  # whatever it is, the next round comes
+            logger.exception("the door's quotas were not kept current")
 
     async def once(self) -> None:
         """One round."""
         if time.monotonic() - self._loaded_at_s >= self._reload_s:
             await self._load()
         await self._exchange()
-        await self._tell()
+        if time.monotonic() - self._looked_at_s >= TELL_INTERVAL_S:
+            self._looked_at_s = time.monotonic()
+            await self._tell()
         self._turn_of_day()
 
     async def close(self) -> None:
         """Hand in what the others do not know of yet."""
+        if self._round is not None:
+            await self._round
         await self._exchange()
         if self._counts is not None:
             self._counts.close()

@@ -95,7 +95,9 @@ class Quotas:
 
     def give_back(self, tenant_id: str, events: int) -> None:
         """Take a charge back: the request was not made durable after all."""
-        use = self._uses[tenant_id]
+        use = self._uses.get(tenant_id)
+        if use is None:  # suspended meanwhile
+            return
         use.free_at_s -= events * use.seconds_per_event
         use.today -= events
         use.unshared -= events
