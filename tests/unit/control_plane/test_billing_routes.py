@@ -12,6 +12,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from cli.billing import money
 from cli.main import app
 from control_plane.app import create_app
 from resources.billing import days_of_month
@@ -208,3 +209,41 @@ def test_the_command_line_says_the_same(plane: Plane, monkeypatch: pytest.Monkey
     for wrong in ("events_per_day=many", "events=5", "events_per_day"):
         refusal = run(plane, monkeypatch, "tenant", "quota", TENANT, "--set", wrong, exit_code=1)
         assert "events" in refusal
+
+
+def test_people_read_tables_with_exact_money_and_a_way_out_where_there_is_nothing(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNMOGROWP_HOME", str(plane.settings.home))
+    monkeypatch.setenv("UNMOGROWP_CONTROL_PLANE_PORT", str(plane.client.base_url.port))
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def shown(*arguments: str) -> str:
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    total = plane.get(f"/v1/tenants/{TENANT}/invoices/{MONTH}")["totalMicros"]
+    invoice = shown("invoice", TENANT)
+    assert money(total, "USD") in invoice
+    assert "final from" in invoice
+    assert "7,000,000" in shown("usage", TENANT)
+    assert "nothing of t123 was metered" in shown(
+        "usage", TENANT, "--from", "2026-01-01", "--to", "2026-01-02"
+    )
+    assert "events_per_second" in shown("tenant", "quota", TENANT)
+    plane.registry.request("quiet", "starter", "test")
+    assert "no quota was used to 80 %" in shown("tenant", "quota", "quiet")
+
+
+@pytest.mark.parametrize(
+    ("micros", "shown"),
+    [
+        (0, "0.000000 USD"),
+        (1, "0.000001 USD"),
+        (-12_500_000, "-12.500000 USD"),
+        (4_900_000_000, "4,900.000000 USD"),
+    ],
+)
+def test_money_is_written_exactly(micros: int, shown: str) -> None:
+    assert money(micros, "USD") == shown
