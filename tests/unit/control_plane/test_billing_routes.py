@@ -22,7 +22,7 @@ from resources.invoices import Billing
 from resources.plans import Quota, plan_price, plan_quotas
 from resources.registry import Registry, TenantState
 from resources.settings import Settings
-from tests.support.control_plane_server import PARQUET, admin_headers
+from tests.support.control_plane_server import PARQUET, Server, admin_headers
 from tests.support.served_app import served
 from tests.support.trace_world import served as clickhouse_served
 from tests.support.usage_rows import put_usage
@@ -156,8 +156,6 @@ def test_a_limit_that_is_none_is_422(plane: Plane, limits: object) -> None:
 
 
 def test_pulls_beyond_the_days_volume_are_429_with_the_limits_name(plane: Plane) -> None:
-    from tests.support.control_plane_server import Server  # noqa: PLC0415 - its shelf alone is wanted
-
     shelf = Server(plane.settings, plane.registry, plane.client, plane.client)
     shelf.export(TENANT, "installs", "2026-01-02", PARQUET)
     limit = 2 * len(PARQUET)
