@@ -27,6 +27,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
     from assets.restate import build_restatement_defs  # noqa: PLC0415 - as above
     from assets.skan_postbacks import skan_postbacks  # noqa: PLC0415 - as above
     from assets.tenants import build_tenant_defs  # noqa: PLC0415 - as above
+    from assets.usage import build_usage_defs  # noqa: PLC0415 - as above
 
     graph = dg.Definitions(
         assets=[
@@ -45,5 +46,6 @@ def build_defs(settings: Settings) -> dg.Definitions:
         build_restatement_defs(),
         build_tenant_defs(settings),
         build_growth_defs(settings),
+        build_usage_defs(),
         build_maintenance_defs(settings),
     )

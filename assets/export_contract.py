@@ -124,6 +124,21 @@ MARTS = {
             order=("tenant_id",),
         ),
         Dataset(
+            "usage_daily",
+            (
+                *_SLICE,
+                "events_received long",
+                "events_accepted long",
+                "events_clean long",
+                "events_duplicate long",
+                "events_quarantined long",
+                "active_users long",
+                "stored_bytes long",
+                "pulled_bytes long",
+            ),
+            order=("tenant_id",),
+        ),
+        Dataset(
             "cohorts",
             (
                 *_SLICE,

@@ -25,10 +25,12 @@ from assets.export_files import (
 )
 from assets.partitions import TENANT_DAY, RunSlices, run_slices
 from resources.clickhouse import ClickHouse
+from resources.clickhouse_slices import ensure_table
 from resources.errors import RetryableError
 from resources.lake import Lake, SnapshotChange
 from resources.object_store import ObjectStore
 from resources.tenant_gateway import TenantGateway
+from resources.usage import USAGE_DAILY
 
 SOURCES = ("clean.events", "ml.scores")
 SCORE_MODEL = "ltv"  # the name the tenant sees; a new version replaces the day's scores, whatever made them
@@ -54,6 +56,7 @@ def tenant_exports(
 ) -> dg.MaterializeResult[None]:
     """Marts of ClickHouse and scores of the lake, published file by file, then pushed where they are new."""
     slices = run_slices(context)
+    ensure_table(clickhouse, USAGE_DAILY)  # of a home that has metered nothing yet
     changes = {name: lake.changes_since(name, None)[0] for name in SOURCES}
     published = [
         publish(

@@ -7,6 +7,7 @@ MART_ASSETS = (
     "installs",
     "campaign_daily",
     "kpi_daily",
+    "usage_daily",
     "cohorts",
     "cohort_curves",
     "funnel_daily",

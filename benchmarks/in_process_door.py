@@ -16,9 +16,12 @@ import orjson
 from ingest_api.app import create_app
 from ingest_api.event_log.appending import AwaitedAppends
 from ingest_api.event_log.protocol import BodyFormat, LogPosition, LogRecord
+from resources.plans import LIMIT_MAX
+from resources.registry import DoorLimits
 
 if TYPE_CHECKING:
     from ingest_api.event_log.protocol import Appended
+    from resources.plans import Quota
     from resources.settings import Settings
 
 TENANT = "t123"
@@ -109,6 +112,14 @@ class _OneKey:
     def active_key_digests(self, kind: str) -> dict[bytes, str]:
         assert kind == "ingest"
         return {hashlib.sha256(_TOKEN).digest(): TENANT}
+
+    def door_limits(self) -> dict[str, DoorLimits]:
+        return {TENANT: DoorLimits(LIMIT_MAX, LIMIT_MAX)}
+
+    def note_quota_use(
+        self, tenant_id: str, quota: Quota, period: str, used: int, limit: int
+    ) -> tuple[object, ...]:
+        raise AssertionError(f"nothing is limited: {tenant_id} {quota} {period} {used} {limit}")
 
 
 class _LastRecord(AwaitedAppends):

@@ -136,7 +136,7 @@ class Demo:
     def _provision(self, tenants: Sequence[str]) -> None:
         client = ControlPlaneClient(self.settings)
         for tenant_id in tenants:
-            client.call("POST", "/v1/tenants", {"tenantId": tenant_id, "plan": "starter"})
+            client.call("POST", "/v1/tenants", {"tenantId": tenant_id, "plan": "standard"})
         for tenant_id in tenants:
             tenant = wait_until_settled(client, tenant_id, TENANT_TIMEOUT_S)
             if tenant["state"] != "active":

@@ -10,6 +10,7 @@ from cli.attribution import attribution_app
 from cli.audit import audit_app
 from cli.backfill import backfill_command
 from cli.bench import bench_command
+from cli.billing import alerts_command, invoice_command, quota_command, usage_command
 from cli.demo import demo_command
 from cli.drill import drill_command
 from cli.import_events import import_command
@@ -49,6 +50,8 @@ app.command("simulate")(simulate_command)
 app.command("import")(import_command)
 app.command("backfill")(backfill_command)
 app.command("ledger")(ledger_command)
+app.command("usage")(usage_command)
+app.command("invoice")(invoice_command)
 app.command("sql")(sql_command)
 app.command("lake")(lake_command)
 app.command("bench")(bench_command)
@@ -64,6 +67,8 @@ app.add_typer(audit_app, name="audit")
 app.add_typer(schema_app, name="schema")
 app.add_typer(quarantine_app, name="quarantine")
 tenant_app.command("roll")(roll_command)
+tenant_app.command("quota")(quota_command)
+tenant_app.command("quota-alerts")(alerts_command)
 app.add_typer(tenant_app, name="tenant")
 app.add_typer(user_app, name="user")
 app.add_typer(key_app, name="key")

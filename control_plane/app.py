@@ -14,11 +14,13 @@ from starlette.concurrency import run_in_threadpool
 
 from control_plane import (
     audit_routes,
+    billing_routes,
     export_routes,
     ledger_routes,
     member_routes,
     observability,
     problems,
+    quota_routes,
     rule_routes,
     session_routes,
     sign_in_routes,
@@ -47,6 +49,9 @@ FLUSH_S = 5.0  # counts of repeated notices are written this soon after their mi
 
 GUARDED: Sequence[APIRouter] = (
     tenant_routes.router,
+    quota_routes.router,
+    quota_routes.platform_router,
+    billing_routes.router,
     member_routes.router,
     user_routes.router,
     session_routes.router,

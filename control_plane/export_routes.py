@@ -56,7 +56,10 @@ def list_exports(
     "/{mart}/{date}",
     openapi_extra=needs("export:pull") | {"parameters": [_TENANT_HEADER]},
     response_class=Response,
-    responses={200: {"content": {PARQUET: {}}, "description": "one Parquet file"}, **responses(404, 503)},
+    responses={
+        200: {"content": {PARQUET: {}}, "description": "one Parquet file"},
+        **responses(404, 429, 503),
+    },
 )
 def pull_export(
     mart: Annotated[str, Path(pattern=MART_PATTERN, examples=["installs"])],
@@ -70,6 +73,8 @@ def pull_export(
     content = None if export is None else read_part(plane.exports, tenant_id, export, part)
     if export is None or content is None:
         raise HTTPException(404, "there is no such export; list the exports to see what there is")
+    now = dt.datetime.now(dt.UTC)
+    plane.registry.charge_pulled_bytes(tenant_id, now.date(), len(content), now)
     headers = {
         "ETag": f'"{export.files[part].sha256}"',
         "X-Export-Parts": str(len(export.files)),

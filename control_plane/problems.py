@@ -21,7 +21,9 @@ from resources.errors import (
     ContractError,
     ConversionSchemaError,
     IdempotencyKeyError,
+    InvoiceNotFoundError,
     LastAdminError,
+    QuotaExceededError,
     RequestInFlightError,
     RetryableError,
     RulesChangedError,
@@ -32,6 +34,7 @@ from resources.errors import (
     UnMoGrowPError,
     UserExistsError,
     UserNotFoundError,
+    UsersQuotaError,
 )
 from resources.failure_brake import TooManyFailuresError
 
@@ -42,14 +45,17 @@ log = logging.getLogger("control_plane")
 
 # the first row whose class matches decides
 STATUS_OF_ERROR: Sequence[tuple[type[UnMoGrowPError], int, str]] = (
+    (QuotaExceededError, 429, "The quota is used up"),
     (TooManyFailuresError, 429, "Too many failed sign-ins"),
     (AuthenticationError, 401, "Not authenticated"),
     (AuthorizationError, 403, "Not allowed"),
     (TenantNotFoundError, 404, "No such tenant"),
     (RuleVersionNotFoundError, 404, "No such version of the rules"),
     (TraceNotFoundError, 404, "No such trace"),
+    (InvoiceNotFoundError, 404, "No such invoice"),
     (UserNotFoundError, 404, "No such user"),
     (RulesChangedError, 409, "The rules have changed since"),
+    (UsersQuotaError, 409, "The plan allows no more users"),
     (UserExistsError, 409, "The name is taken"),
     (LastAdminError, 409, "Nobody would administer the platform"),
     (RequestInFlightError, 409, "The first request is being done"),
@@ -119,7 +125,7 @@ def _of_domain_error(_request: Request, error: Exception) -> JSONResponse:
 
 def _headers(error: Exception, status: int) -> dict[str, str]:
     """What an error's status calls for."""
-    if isinstance(error, TooManyFailuresError):
+    if isinstance(error, TooManyFailuresError | QuotaExceededError):
         return {"Retry-After": str(error.retry_after_s)}
     headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": str(RETRY_AFTER_S)}}
     return headers.get(status, {})
@@ -129,6 +135,8 @@ def _fields(error: Exception) -> list[FieldProblem]:
     """The place inside the request that a domain error names."""
     if isinstance(error, ConversionSchemaError):
         return [FieldProblem(pointer=f"/document{error.pointer}", reason=str(error))]
+    if isinstance(error, QuotaExceededError):
+        return [FieldProblem(pointer=f"quota:{error.quota}", reason=str(error))]
     return []
 
 

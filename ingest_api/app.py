@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -30,6 +30,7 @@ from ingest_api.event_log.stores import open_event_log
 from ingest_api.hot_path import HotPath
 from ingest_api.keys import KeyCache, KeySource
 from ingest_api.metrics import DoorMetrics
+from ingest_api.quota_keeper import QuotaKeeper, QuotaSource
 from ingest_api.tracing import Traces, traced
 from ingest_api.worker_counts import WorkerCounts
 from resources.errors import AuthenticationError
@@ -58,6 +59,10 @@ class _Api(FastAPI):
         components["securitySchemes"] = SECURITY_SCHEMES
         components["schemas"] = {**components.get("schemas", {}), **event_components()}
         return document
+
+
+class DoorRegistry(KeySource, QuotaSource, Protocol):
+    """What the door needs of the registry."""
 
 
 class Door:
@@ -109,8 +114,11 @@ class Door:
 class _Running:
     """What a door has while it is served: its log, its counts' file, its connections' guard."""
 
-    def __init__(self, settings: Settings, hot_path: HotPath, metrics: DoorMetrics) -> None:
+    def __init__(
+        self, settings: Settings, hot_path: HotPath, metrics: DoorMetrics, source: QuotaSource
+    ) -> None:
         self.hot_path = hot_path
+        self._source = source
         self.counts: WorkerCounts | None = None
         self._settings = settings
         self._metrics = metrics
@@ -124,7 +132,10 @@ class _Running:
         self.counts = counts = WorkerCounts(self._settings.status_dir / "door", self._metrics)
         stack.push_async_callback(counts.close)
         guard = ConnectionGuard(self._settings, self._metrics, self.hot_path)
-        for work in (counts.keep_publishing(), guard.watch()):
+        keeper = QuotaKeeper(self.hot_path.quotas, self._source, self._settings)
+        await keeper.start()
+        stack.push_async_callback(keeper.close)
+        for work in (counts.keep_publishing(), guard.watch(), keeper.keep()):
             stack.callback(asyncio.create_task(work).cancel)
         return {GUARD: guard}
 
@@ -137,14 +148,15 @@ class _Running:
 
 
 def create_app(
-    settings: Settings, registry: KeySource | None = None, event_log: EventLog | None = None
+    settings: Settings, registry: DoorRegistry | None = None, event_log: EventLog | None = None
 ) -> Door:
     """The door of these settings. A given log stays the caller's to close; its own is opened at start-up."""
     metrics = DoorMetrics()
-    keys = KeyCache(registry or Registry.from_settings(settings), settings.key_cache_s)
+    source = registry or Registry.from_settings(settings)
+    keys = KeyCache(source, settings.key_cache_s)
     hot_path = HotPath(settings, keys, metrics)
     hot_path.event_log = event_log
-    running = _Running(settings, hot_path, metrics)
+    running = _Running(settings, hot_path, metrics, source)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:

@@ -28,6 +28,11 @@ _PROBLEM = {
         "pointer": {"type": "string", "description": "JSON pointer to the field"},
         "eventId": {"type": ["string", "null"]},
         "quarantined": {"type": "boolean", "description": "true: kept for replay"},
+        "quota": {
+            "enum": ["events_per_second", "events_per_day"],
+            "description": "of a 429: what is used up",
+        },
+        "limit": {"type": "integer", "description": "of that quota"},
         "instance": {"type": "string", "description": "urn:unmogrowp:trace:<traceId>"},
         "traceId": {"type": "string", "description": "as in `traceparent` and in the door's log"},
     },

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ingest_api.answers import Answer, ProblemError, problem
 from ingest_api.arrival import ROUTES, BodyReader, ClientGoneError, Sent, check_headers, negotiated
 from ingest_api.judging import BodyJudge, Judged
+from ingest_api.quotas import Quotas
 from ingest_api.tracing import RefusalLog, Traces, trace_id, traced
 from resources.errors import (
     AuthenticationError,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from ingest_api.whole_requests import WholeRequest
     from resources.settings import Settings
 
+    Checked = tuple[str, str, BodyFormat, BodyEncoding]
+
 logger = logging.getLogger(__name__)
 # The first that fits counts.
 _PROBLEMS: tuple[tuple[type[UnMoGrowPError], HTTPStatus, str], ...] = (
@@ -52,6 +55,7 @@ class HotPath:
 
     def __init__(self, settings: Settings, keys: KeyCache, metrics: DoorMetrics) -> None:
         self.event_log: EventLog | None = None
+        self.quotas = Quotas()
         self._keys = keys
         self._metrics = metrics
         self._reader = BodyReader(settings)
@@ -90,12 +94,13 @@ class HotPath:
         traceparent = self._traces.of(headers)
         try:
             checked = _checked(tenant_id, request.path, headers)
-            judged = self._judge.judged(Sent(*checked, request.body, _now_us()))
+            judged = self._within_quota(checked, request.body)
         except Exception as error:
             reply(self._finished(_problem_of(error, traceparent), headers, traceparent))
             return True
-        if judged.event_count == 0:
-            reply(self._finished(judged.answer, headers, traceparent))
+        if isinstance(judged, Answer) or judged.event_count == 0:
+            answer = judged if isinstance(judged, Answer) else judged.answer
+            reply(self._finished(answer, headers, traceparent))
             return True
         given, started_at_s = judged.answer, time.perf_counter()
         events, refused = judged.event_count, len(judged.rejections)
@@ -103,6 +108,7 @@ class HotPath:
         def appended(outcome: Outcome) -> None:  # holds no body: a hundred large ones may wait for one sync
             answer = given
             if isinstance(outcome, Exception):
+                self.quotas.give_back(tenant_id, events)
                 answer = _problem_of(outcome, traceparent)
             else:
                 self._made_durable(tenant_id, events, refused, started_at_s)
@@ -117,9 +123,27 @@ class HotPath:
             raise AuthenticationError("send the tenant's write token: `Authorization: Bearer <token>`")
         checked = _checked(await self._keys.tenant_of(token), path, headers)
         body = await self._reader.read(headers, receive)
-        judged = self._judge.judged(Sent(*checked, body, _now_us()))
-        await self._log(judged)
+        judged = self._within_quota(checked, body)
+        if isinstance(judged, Answer):
+            return judged
+        try:
+            await self._log(judged)
+        except Exception:
+            self.quotas.give_back(judged.sent.tenant_id, judged.event_count)
+            raise
         return judged.answer
+
+    def _within_quota(self, checked: Checked, body: bytes) -> Judged | Answer:
+        """What becomes of a body, charged to its tenant's quotas; or why nothing of it is taken."""
+        tenant_id = checked[0]
+        refusal = self.quotas.refusal(tenant_id)
+        if refusal is None:
+            judged = self._judge.judged(Sent(*checked, body, _now_us()))
+            refusal = self.quotas.charge(tenant_id, judged.event_count)
+            if refusal is None:
+                return judged
+        self._metrics.over_quota(tenant_id)
+        return refusal
 
     async def _log(self, judged: Judged) -> None:
         if self.event_log is None:
@@ -147,7 +171,7 @@ def _bearer_token(headers: Headers) -> bytes:
     return token.strip() if scheme.lower() == b"bearer" else b""
 
 
-def _checked(tenant_id: str, path: str, headers: Headers) -> tuple[str, str, BodyFormat, BodyEncoding]:
+def _checked(tenant_id: str, path: str, headers: Headers) -> Checked:
     """What the head of a request of this tenant says of its body: the first fields of `Sent`."""
     if not hmac.compare_digest(headers.get(b"x-tenant-id", b""), tenant_id.encode()):
         raise ProblemError(

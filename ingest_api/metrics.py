@@ -30,6 +30,7 @@ class Counts:
     def __init__(self) -> None:
         self.events: Counter[tuple[str, str]] = Counter()
         self.requests: Counter[int] = Counter()
+        self.over_quota: Counter[str] = Counter()
         self.durable_counts = [0] * (len(DURABLE_BUCKETS_S) + 1)
         self.durable_sum_s = 0.0
 
@@ -37,6 +38,7 @@ class Counts:
         """Add what another counted."""
         self.events.update(other.events)
         self.requests.update(other.requests)
+        self.over_quota.update(other.over_quota)
         self.durable_counts = [a + b for a, b in zip(self.durable_counts, other.durable_counts, strict=True)]
         self.durable_sum_s += other.durable_sum_s
 
@@ -45,6 +47,7 @@ class Counts:
         return {
             "events": [[*labels, count] for labels, count in self.events.items()],
             "requests": [[int(status), count] for status, count in self.requests.items()],
+            "over_quota": dict(self.over_quota),
             "durable_counts": list(self.durable_counts),
             "durable_sum_s": self.durable_sum_s,
         }
@@ -61,6 +64,9 @@ class Counts:
             {(str(tenant), str(outcome)): int(n) for tenant, outcome, n in document["events"]}
         )
         counts.requests.update({int(status): int(n) for status, n in document["requests"]})
+        counts.over_quota.update(
+            {str(tenant): int(n) for tenant, n in document.get("over_quota", {}).items()}
+        )
         durable = [int(n) for n in document["durable_counts"]]
         if len(durable) != len(counts.durable_counts):
             raise ValueError("other buckets than now")
@@ -77,6 +83,10 @@ class DoorMetrics:
     def answered(self, status: int) -> None:
         """Count a response."""
         self.counts.requests[status] += 1
+
+    def over_quota(self, tenant_id: str) -> None:
+        """Count a request that a quota did not let in."""
+        self.counts.over_quota[tenant_id] += 1
 
     def made_durable(self, tenant_id: str, accepted: int, quarantined: int, seconds: float) -> None:
         """Count what one append made durable."""
@@ -124,6 +134,12 @@ def _counters(counts: Counts) -> Iterator[Metric]:
     for status, count in counts.requests.items():
         requests.add_metric([str(int(status))], count)
     yield requests
+    over_quota = CounterMetricFamily(
+        "unmogrowp_ingest_over_quota_requests", "Requests refused for a quota", labels=["tenant_id"]
+    )
+    for tenant_id, count in counts.over_quota.items():
+        over_quota.add_metric([tenant_id], count)
+    yield over_quota
     durable = HistogramMetricFamily(
         "unmogrowp_ingest_durable_seconds", "Wait for the event log's sync", labels=[]
     )

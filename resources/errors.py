@@ -121,6 +121,23 @@ class LogTruncatedError(PermanentError):
     """The event log ends before what has landed from it: it is not the log it was."""
 
 
+class QuotaExceededError(RetryableError):
+    """The tenant has used up a quota; its name, and when to come back."""
+
+    def __init__(self, message: str, quota: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.quota = quota
+        self.retry_after_s = retry_after_s
+
+
+class InvoiceNotFoundError(PermanentError):
+    """The tenant has no invoice for that month."""
+
+
+class UsersQuotaError(PermanentError):
+    """The tenant has as many users as it may have."""
+
+
 class CommitConflictError(RetryableError):
     """A concurrent commit won; re-read and recompute."""
 

@@ -29,7 +29,8 @@ class TenantPlaneSettings(BaseSettings):
     # what the tenant's plan says; a limit that is not set is not shown as one
     plan: str | None = Field(default=None, pattern=r"^[a-z]{1,30}$")
     events_per_day_max: int | None = Field(default=None, gt=0, description="shown beside the busiest day")
-    storage_max_bytes: int | None = Field(default=None, gt=0, description="marts and scores kept here")
+    storage_max_bytes: int | None = Field(default=None, gt=0, description="of the tenant's days in the lake")
+    export_bytes_per_day_max: int | None = Field(default=None, gt=0, description="pulled from the platform")
     users_max: int | None = Field(default=None, gt=0, description="enforced when a user is added")
 
     # limits

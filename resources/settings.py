@@ -60,7 +60,7 @@ class Settings(IdentitySettings):
     kafka_ssl_ca: Path | None = Field(default=None, description="PEM file; unset = the system's authorities")
     kafka_delivery_timeout_s: float = Field(default=10.0, gt=0, description="then the door answers 503")
     kafka_session_timeout_s: float = Field(default=15.0, gt=0, description="a dead lander's partitions move")
-    redis_url: str | None = None
+    redis_url: str | None = Field(default=None, description="where doors count tenants' quotas together")
     mlflow_tracking_uri: str = ""
     keyring: SecretStr | None = Field(
         default=None,

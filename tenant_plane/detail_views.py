@@ -146,7 +146,7 @@ class DataSet(View):
 class Quota(View):
     """One limit and how much of it is used; a limit of null is one that this plan does not set here."""
 
-    name: Literal["events_per_day", "storage_bytes", "users", "relay_bytes"]
+    name: Literal["events_per_day", "storage_bytes", "export_bytes_per_day", "users", "relay_bytes"]
     used: int
     limit: int | None
     share: float | None

@@ -81,6 +81,20 @@ MART_SCHEMAS: dict[str, pa.Schema] = {
             _required("purchases_other_currency", pa.int64()),
         ]
     ),
+    "usage_daily": pa.schema(
+        [
+            _required("tenant_id", pa.string()),
+            _required("event_date", pa.date32()),
+            _required("events_received", pa.int64()),
+            _required("events_accepted", pa.int64()),
+            _required("events_clean", pa.int64()),
+            _required("events_duplicate", pa.int64()),
+            _required("events_quarantined", pa.int64()),
+            _required("active_users", pa.int64()),
+            _required("stored_bytes", pa.int64()),
+            _required("pulled_bytes", pa.int64()),
+        ]
+    ),
     "cohorts": pa.schema(
         [
             _required("tenant_id", pa.string()),

@@ -7,6 +7,7 @@ What is done *to* a tenant's plane is in `resources.tenant_drivers`; HTTP is in 
 from resources.registry.audit_chain import AuditHead, ChainFault, ChainVerdict
 from resources.registry.audit_store import AuditFilter
 from resources.registry.keys import KEY_KINDS, digest_of, key_id_of
+from resources.registry.quota_store import DoorLimits, Limit, QuotaAlert
 from resources.registry.records import AuditEntry, KeyRecord, Plan, SkanSchemaVersion, Tenant
 from resources.registry.states import ALLOWED_TRANSITIONS, TenantState
 from resources.registry.store import Registry
@@ -19,8 +20,11 @@ __all__ = [
     "AuditHead",
     "ChainFault",
     "ChainVerdict",
+    "DoorLimits",
     "KeyRecord",
+    "Limit",
     "Plan",
+    "QuotaAlert",
     "Registry",
     "SkanSchemaVersion",
     "Tenant",

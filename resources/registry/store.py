@@ -1,4 +1,4 @@
-"""`Registry`: the stores of tenants, keys, rules, conversion documents, users, sessions and audit as one door.
+"""`Registry`: every store of the registry as one door: tenants, keys, rules, users, quotas, invoices, audit.
 
 Each call is one short transaction. Nothing here does anything *to* a tenant's plane
 (`resources.tenant_drivers` does), and no key is logged.
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Self
 
 from resources.registry.answer_store import AnswerStore
 from resources.registry.audit_store import AuditStore
+from resources.registry.invoice_store import InvoiceStore
 from resources.registry.key_store import KeyStore
+from resources.registry.quota_store import QuotaStore
 from resources.registry.rule_store import RuleStore
 from resources.registry.session_store import SessionStore
 from resources.registry.skan_store import SkanStore
@@ -21,7 +23,18 @@ if TYPE_CHECKING:
     from resources.settings import Settings
 
 
-class Registry(TenantStore, KeyStore, RuleStore, SkanStore, AuditStore, UserStore, SessionStore, AnswerStore):
+class Registry(
+    TenantStore,
+    KeyStore,
+    RuleStore,
+    SkanStore,
+    AuditStore,
+    UserStore,
+    SessionStore,
+    AnswerStore,
+    QuotaStore,
+    InvoiceStore,
+):
     """The tenant registry in the database at `database_url`; safe for several threads and processes."""
 
     @classmethod

@@ -11,12 +11,13 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from resources.errors import ContractError, LastAdminError, UserExistsError, UserNotFoundError
 from resources.registry.identity_tables import UserRoleRow, UserRow
 from resources.registry.passwords import hash_password, new_password
+from resources.registry.quota_store import take_place_of_user
 from resources.registry.roles import PlatformRole, TenantRole
 from resources.registry.session_store import revoke_subject, revoke_user_sessions
 from resources.registry.sessions import Sessions, add_audit, now_utc, tenant_row
@@ -78,6 +79,7 @@ class UserStore(Sessions):
             ContractError: the name is malformed, or a role is none of a tenant's (of the platform's).
             TenantNotFoundError: there is no such tenant.
             UserExistsError: the name is taken.
+            UsersQuotaError: the tenant has as many users as it may have.
         """
         if re.fullmatch(USER_NAME_PATTERN, name) is None:
             raise ContractError(
@@ -88,10 +90,11 @@ class UserStore(Sessions):
         password = new_password()
         password_hash = hash_password(password)
         with self.writing() as session:
-            if tenant_id is not None:
-                tenant_row(session, tenant_id, lock=True)
+            tenant = None if tenant_id is None else tenant_row(session, tenant_id, lock=True)
             if session.get(UserRow, name) is not None:
                 raise UserExistsError("that name is taken; choose another")
+            if tenant is not None:
+                take_place_of_user(session, tenant, _count(session, tenant_id))
             row = _add(session, name, tenant_id, password_hash=password_hash, roles=roles, actor=actor)
             return _user(session, row), password
 
@@ -256,6 +259,10 @@ def _check_an_admin_is_left(session: Session) -> None:
     admins = admins.where(UserRow.disabled_at.is_(None), UserRoleRow.role == PlatformRole.PLATFORM_ADMIN)
     if session.scalar(admins.limit(1)) is None:
         raise LastAdminError("this is the last platform_admin; give somebody else the role first")
+
+
+def _count(session: Session, tenant_id: str | None) -> int:
+    return session.scalar(select(func.count()).where(UserRow.tenant_id == tenant_id)) or 0
 
 
 def _end_access(session: Session, name: str) -> None:

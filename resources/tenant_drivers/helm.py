@@ -166,6 +166,7 @@ class HelmTenantDriver:
         tenant = self._registry.get(files.tenant_id)
         values = tenant_values(
             tenant,
+            self._registry.quotas(files.tenant_id),
             domain=self._helm.domain,
             image={"repository": self._helm.image_repository, "tag": version},
             ingest_url=self._helm.ingest_url,

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from resources.errors import ContractError
-from resources.registry import Tenant
-from resources.tenant_drivers.profiles import plan_chart_values, plan_profile
+from resources.registry import Limit, Tenant
+from resources.tenant_drivers.profiles import plan_chart_values, plan_profile, quota_settings
 
 # The plane's settings that the chart has values for, by the profile's name.
 PLANE_LIMITS = {
     "RELAY_BUDGET_BYTES": "relayBudgetBytes",
     "PUSH_MAX_BYTES": "pushMaxBytes",
     "PUSH_MAX_UNPACKED_BYTES": "pushMaxUnpackedBytes",
+    "EVENTS_PER_DAY_MAX": "eventsPerDayMax",
+    "STORAGE_MAX_BYTES": "storageMaxBytes",
+    "EXPORT_BYTES_PER_DAY_MAX": "exportBytesPerDayMax",
+    "USERS_MAX": "usersMax",
 }
 
 
@@ -65,6 +69,7 @@ def plane_host(tenant_id: str, domain: str) -> str:
 
 def tenant_values(
     tenant: Tenant,
+    quotas: Iterable[Limit],
     *,
     domain: str,
     image: Mapping[str, str],
@@ -84,7 +89,8 @@ def tenant_values(
             f"tenant {tenant.tenant_id}: plan {tenant.plan} runs several replicas, which share a PostgreSQL "
             "database; set UNMOGROWP_HELM_DATABASE_ADMIN_URL, or choose a smaller plan"
         )
-    limits = {PLANE_LIMITS[name]: int(value) for name, value in plan_profile(tenant.plan).items()}
+    settings = plan_profile(tenant.plan) | quota_settings(quotas)
+    limits = {PLANE_LIMITS[name]: int(value) for name, value in settings.items()}
     own = {
         "tenantId": tenant.tenant_id,
         "plan": tenant.plan,

@@ -18,7 +18,7 @@ from resources.plane_probe import ask_health, free_port, wait_until
 from resources.registry import Registry
 from resources.settings import APPLICATION_ROOT, Settings
 from resources.tenant_drivers.plane_secrets import SECRETS, complete_secrets, write_export_target
-from resources.tenant_drivers.profiles import plan_profile
+from resources.tenant_drivers.profiles import plan_profile, quota_settings
 
 ACTOR = "driver:local"
 SMOKE_TEST_TIMEOUT_S = (
@@ -65,6 +65,7 @@ class LocalTenantDriver:
             "CURRENCY": tenant.currency,
             "PLAN": tenant.plan,
             **plan_profile(tenant.plan),
+            **quota_settings(self._registry.quotas(tenant_id)),
             "INGEST_URL": f"http://127.0.0.1:{self._settings.ingest_port}",
         }
         kept = {name: value for name, value in files.read_env().items() if name in SECRETS}

@@ -1,6 +1,6 @@
 """How fresh and complete the tenant's data are, and how much of the plan's limits is used, as far as is known here.
 
-The door counts events as they come; the plane knows them from the marts, so a day counts once it was processed.
+What was used comes with `usage_daily`, metered by the platform, so a day counts once it was processed.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from tenant_plane.score_store import ScoreStore
 
 CHECKED_DAYS = 90  # the longest period of the dashboard's daily charts
 PEAK_DAYS = 30  # a month is what plans are sold by
-EVENTS = (
-    "SELECT event_date, sum(events) AS events FROM slices GROUP BY event_date ORDER BY events DESC LIMIT 1"
+PEAKS = (
+    "SELECT coalesce(max(events_received), 0) AS events, coalesce(max(pulled_bytes), 0) AS pulled FROM slices"
 )
+STORED = "SELECT coalesce(sum(stored_bytes), 0) AS stored FROM slices"
 
 
 def data_state(
@@ -39,12 +40,7 @@ def data_state(
     ]
     sets += score_sets(scores)
     latest = marts.latest_date("kpi_daily")
-    used = {
-        "events_per_day": _peak_events(marts, latest),
-        "storage_bytes": sum(each.stored_bytes for each in sets),
-        "users": users,
-        "relay_bytes": relay_pending_bytes,
-    }
+    used = {**platform_use(marts), "users": users, "relay_bytes": relay_pending_bytes}
     return DataState(
         tenant_id=settings.id,
         plan=settings.plan,
@@ -103,6 +99,7 @@ def quotas(used: dict[str, int], settings: TenantPlaneSettings) -> list[Quota]:
     limits = {
         "events_per_day": settings.events_per_day_max,
         "storage_bytes": settings.storage_max_bytes,
+        "export_bytes_per_day": settings.export_bytes_per_day_max,
         "users": settings.users_max,
         "relay_bytes": settings.relay_budget_bytes,
     }
@@ -119,8 +116,15 @@ def quotas(used: dict[str, int], settings: TenantPlaneSettings) -> list[Quota]:
     ]
 
 
-def _peak_events(marts: MartStore, latest: dt.date | None) -> int:
+def platform_use(marts: MartStore) -> dict[str, int]:
+    """What the platform metered: the busiest of the last days, and all that it keeps."""
+    latest = marts.latest_date("usage_daily")
     if latest is None:
-        return 0
-    rows = marts.query(EVENTS, "kpi_daily", latest - dt.timedelta(days=PEAK_DAYS - 1), latest)
-    return int(str(rows[0]["events"])) if rows else 0
+        return {"events_per_day": 0, "storage_bytes": 0, "export_bytes_per_day": 0}
+    [peak] = marts.query(PEAKS, "usage_daily", latest - dt.timedelta(days=PEAK_DAYS - 1), latest)
+    [kept] = marts.query(STORED, "usage_daily", dt.date.min, latest)
+    return {
+        "events_per_day": int(str(peak["events"])),
+        "storage_bytes": int(str(kept["stored"])),
+        "export_bytes_per_day": int(str(peak["pulled"])),
+    }

@@ -62,6 +62,7 @@ def day(date: dt.date, age: int) -> Marts:
     }
     return {
         "kpi_daily": [kpi],
+        "usage_daily": [_usage(scale)],
         "installs": installs,
         "campaign_daily": campaigns,
         "cohorts": _cohorts(date, age),
@@ -69,6 +70,20 @@ def day(date: dt.date, age: int) -> Marts:
         "fraud_daily": _fraud(date, scale),
         "channel_credits": _channels(last_touch),
         "touch_decisions": _decisions(installs[:2]),
+    }
+
+
+def _usage(scale: float) -> Row:
+    events = int(5_200 * scale)
+    return {
+        "events_received": events + 90,
+        "events_accepted": events + 40,
+        "events_clean": events,
+        "events_duplicate": 40,
+        "events_quarantined": 50,
+        "active_users": int(640 * scale),
+        "stored_bytes": events * 60,
+        "pulled_bytes": 120_000,
     }
 
 

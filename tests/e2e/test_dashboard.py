@@ -160,7 +160,7 @@ def test_without_scores_the_value_page_says_so_and_limits_are_there_without_data
         expect(page.get_by_test_id("none-ltv")).to_contain_text("No predictions yet")
         expect(page.get_by_test_id("none-churn")).to_contain_text("No model of leaving")
         page.goto(f"{empty_dashboard.url}/data")
-        expect(page.get_by_test_id("quotas").locator("tbody tr")).to_have_count(4)
+        expect(page.get_by_test_id("quotas").locator("tbody tr")).to_have_count(5)
 
 
 @pytest.mark.parametrize(

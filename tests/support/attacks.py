@@ -176,7 +176,13 @@ def requests(operation: Operation, attacker: Tenant, victim: Tenant) -> Iterator
 def paths(operation: Operation, victim: Tenant) -> Iterator[tuple[str, bool]]:
     """The operation's path with good values, and with one that names the victim or climbs out."""
     names = [name for where, name in operation.parameters if where == "path"]
-    good = {"mart": "installs", "date": DATE.isoformat(), "key_id": "0" * 16, "version": "1"}
+    good = {
+        "mart": "installs",
+        "date": DATE.isoformat(),
+        "key_id": "0" * 16,
+        "version": "1",
+        "month": "2026-01",
+    }
     good |= {
         "conversion_id": victim.conversion_id,
         "install_id": exported_install_id(victim),
@@ -257,6 +263,7 @@ def _documents(tenant_id: str, sender: Tenant) -> dict[str, Any]:
         "/v1/tenants": {"tenantId": tenant_id, "plan": "enterprise"},
         "/v1/tenants/{tenant_id}/keys": {"kind": "export"},
         "/v1/tenants/{tenant_id}/upgrade": {"plan": "enterprise"},
+        "/v1/tenants/{tenant_id}/quotas": {"limits": {"users": 1000}},
         "/v1/tenants/{tenant_id}/rules": {"rules": {}, "effectiveFrom": DATE.isoformat()},
         "/v1/tenants/{tenant_id}/skan-schemas": {
             "document": {"appId": 1, "currency": "USD", "windows": [{"sequenceIndex": 0}]},

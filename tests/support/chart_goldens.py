@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from resources.registry import Plan, Tenant, TenantState
+from resources.plans import plan_quotas
+from resources.registry import Limit, Plan, Tenant, TenantState
 from resources.tenant_drivers.helm_engine import CHART, rendered
 from resources.tenant_drivers.helm_values import cluster_names, tenant_values
 from resources.tenant_drivers.profiles import TEMPLATES
@@ -43,6 +44,7 @@ def golden_values(plan: str) -> dict[str, Any]:
     )
     return tenant_values(
         tenant,
+        [Limit(quota, limit, limit) for quota, limit in plan_quotas(plan).items()],
         domain="example.com",
         image={"repository": "registry.invalid/unmogrowp/tenant-plane", "tag": "1.0.0"},
         ingest_url="https://ingest.example.com",

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ingest_api.event_log.protocol import Appended, EventLog, LogRecord
+    from resources.plans import Quota
+    from resources.registry import DoorLimits
     from resources.settings import Settings
 
 TENANT = "t123"
@@ -43,6 +45,8 @@ class Keys:
     def __init__(self) -> None:
         self.tokens = {TOKEN: TENANT, OTHER_TOKEN: OTHER_TENANT}
         self.is_down = False
+        self.limits: dict[str, DoorLimits] = {}  # a tenant without them may send what it likes
+        self.told: list[tuple[str, Quota, str, int, int]] = []
 
     def active_key_digests(self, kind: str) -> dict[bytes, str]:
         if self.is_down:
@@ -50,13 +54,26 @@ class Keys:
         assert kind == "ingest"
         return {hashlib.sha256(token.encode()).digest(): tenant for token, tenant in self.tokens.items()}
 
+    def door_limits(self) -> dict[str, DoorLimits]:
+        if self.is_down:
+            raise ConnectionError("the registry is away")
+        return dict(self.limits)
+
+    def note_quota_use(
+        self, tenant_id: str, quota: Quota, period: str, used: int, limit: int
+    ) -> tuple[object, ...]:
+        self.told.append((tenant_id, quota, period, used, limit))
+        return ()
+
 
 class RunningDoor:
     """The door served on 127.0.0.1; a context manager. `client` sends as the first tenant."""
 
-    def __init__(self, settings: Settings, event_log: EventLog | None = None, port: int = 0) -> None:
+    def __init__(
+        self, settings: Settings, event_log: EventLog | None = None, port: int = 0, keys: Keys | None = None
+    ) -> None:
         self.settings = settings
-        self.keys = Keys()
+        self.keys = keys or Keys()
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind(("127.0.0.1", port))

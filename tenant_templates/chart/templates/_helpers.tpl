@@ -77,6 +77,11 @@ resources:
 - { name: UNMOGROWP_TENANT_RELAY_BUDGET_BYTES, value: {{ .Values.plane.relayBudgetBytes | int64 | quote }} }
 - { name: UNMOGROWP_TENANT_PUSH_MAX_BYTES, value: {{ .Values.plane.pushMaxBytes | int64 | quote }} }
 - { name: UNMOGROWP_TENANT_PUSH_MAX_UNPACKED_BYTES, value: {{ .Values.plane.pushMaxUnpackedBytes | int64 | quote }} }
+{{- range $name, $value := dict "EVENTS_PER_DAY_MAX" "eventsPerDayMax" "STORAGE_MAX_BYTES" "storageMaxBytes" "EXPORT_BYTES_PER_DAY_MAX" "exportBytesPerDayMax" "USERS_MAX" "usersMax" }}
+{{- with index $.Values.plane $value }}
+- { name: UNMOGROWP_TENANT_{{ $name }}, value: {{ . | int64 | quote }} }
+{{- end }}
+{{- end }}
 {{- $names := list "INGEST_TOKEN" "SERVICE_TOKEN" "SIGNING_KEY" "ADMIN_PASSWORD_HASH" "SESSION_KEY" }}
 {{- if eq .Values.database.kind "postgresql" }}
 {{- $names = append $names "DATABASE_URL" }}

@@ -8,6 +8,7 @@ import pytest
 from assets.channel_credits import CHANNEL_CREDITS
 from assets.export_contract import MARTS
 from benchmarks.mart_rendering import tables
+from resources.usage import USAGE_DAILY
 
 TYPES = {
     "String": pa.string(),
@@ -22,7 +23,7 @@ TYPES = {
 
 
 def columns_of(mart: str) -> dict[str, str]:
-    of_python = {CHANNEL_CREDITS.name: CHANNEL_CREDITS.columns}
+    of_python = {table.name: table.columns for table in (CHANNEL_CREDITS, USAGE_DAILY)}
     return dict(of_python[mart] if mart in of_python else tables()[mart].columns)
 
 

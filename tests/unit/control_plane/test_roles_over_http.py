@@ -49,11 +49,11 @@ class Plane:
     def ask(self, operation: Operation, headers: dict[str, str], tenant: str = TENANT) -> httpx.Response:
         """The operation, with values that name nothing that is there but the tenant."""
         names = {"tenant_id": tenant, "name": "nobody", "key_id": "0" * 16, "version": "7", "role": "support"}
-        names |= {"conversion_id": "c", "mart": "installs", "date": "2026-01-02"}
+        names |= {"conversion_id": "c", "mart": "installs", "date": "2026-01-02", "month": "2026-01"}
         if operation.action.startswith("member:"):
             names["role"] = "tenant_app"
         path = operation.path.format(**names)
-        body: Any = {} if operation.method == "POST" else None
+        body: Any = {} if operation.method in {"POST", "PATCH"} else None
         sent = {"X-Tenant-ID": tenant, **headers}
         return self.client.request(operation.method, path, headers=sent, json=body)
 

@@ -16,13 +16,14 @@ DEPLOY = APPLICATION_ROOT / "deploy"
 
 
 def rules() -> list[dict[str, Any]]:
-    document = yaml.safe_load((DEPLOY / "rules" / "ingest.yml").read_text())
-    return [rule for group in document["groups"] for rule in group["rules"]]
+    documents = [yaml.safe_load(path.read_text()) for path in sorted((DEPLOY / "rules").glob("*.yml"))]
+    return [rule for document in documents for group in document["groups"] for rule in group["rules"]]
 
 
 def exported() -> str:
     door = DoorMetrics()
     door.answered(202)
+    door.over_quota("t123")
     door.made_durable("t123", 1, 1, 0.001)
     door_text = exposition([door.counts], LogUsage(1, 2, 3))[0].decode()
     return door_text + LanderMetrics(lambda: 0.0).exposition()[0].decode()

@@ -208,10 +208,12 @@ def test_freshness_and_limits_are_those_of_the_plane(full: PlaneProcess, empty: 
     assert sets["churn_v1"]["kind"] == "scores"
     quotas = {each["name"]: each for each in report["quotas"]}
     assert quotas["events_per_day"]["used"] == max(
-        number(marts["kpi_daily"][0], "events") for marts in pushed(0, 29)
+        number(marts["usage_daily"][0], "events_received") for marts in pushed(0, 29)
     )
     assert quotas["events_per_day"]["limit"] is None
-    assert quotas["storage_bytes"]["used"] == sum(each["storedBytes"] for each in report["sets"]) > 100_000
+    kept = sum(number(marts["usage_daily"][0], "stored_bytes") for marts in pushed(0, DAYS - 1))
+    assert quotas["storage_bytes"]["used"] == kept > 100_000
+    assert quotas["export_bytes_per_day"]["used"] == 120_000
     users = next(each for each in read(empty, "data")["quotas"] if each["name"] == "users")
     assert (users["used"], users["limit"], users["share"]) == (1, 2, 0.5)
 

@@ -235,7 +235,7 @@ export interface DataSet {
 }
 
 export interface Quota {
-  name: "events_per_day" | "storage_bytes" | "users" | "relay_bytes";
+  name: "events_per_day" | "storage_bytes" | "export_bytes_per_day" | "users" | "relay_bytes";
   used: number;
   limit: number | null;
   share: number | null;

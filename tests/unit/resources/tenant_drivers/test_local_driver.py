@@ -19,7 +19,7 @@ from resources.plane_settings import TenantPlaneSettings
 from resources.registry import Plan, Registry, TenantState, digest_of, key_id_of
 from resources.settings import Settings
 from resources.tenant_drivers.local import LocalTenantDriver
-from resources.tenant_drivers.profiles import plan_profile
+from resources.tenant_drivers.profiles import plan_profile, quota_settings
 from tests.support.tenant_homes import opened_home, prepared, provisioning
 
 
@@ -266,6 +266,7 @@ def test_moving_to_a_version_keeps_keys_and_data_and_takes_the_limits_of_the_pla
     assert {name for name in after if before[name] != after[name]} == {
         "PLAN",
         *(name for name, value in plan_profile("enterprise").items() if value != before[name]),
+        *quota_settings(registry.quotas("t123")),
     }
     driver.render("t123")
     assert driver.version("t123") == "1.2.0"

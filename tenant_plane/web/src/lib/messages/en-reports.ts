@@ -206,7 +206,8 @@ export const reports = {
     noLimit: "no limit",
     names: {
       events_per_day: "Events on the busiest of the last 30 days",
-      storage_bytes: "Storage of marts and scores",
+      storage_bytes: "Events kept by the platform",
+      export_bytes_per_day: "Exports pulled on the busiest of 30 days",
       users: "Users",
       relay_bytes: "Events waiting for the platform",
     },

@@ -207,7 +207,8 @@ export const reports: Reports = {
     noLimit: "без лимита",
     names: {
       events_per_day: "События в самый загруженный из 30 дней",
-      storage_bytes: "Место под витрины и оценки",
+      storage_bytes: "События, хранимые платформой",
+      export_bytes_per_day: "Выгрузки в самый загруженный из 30 дней",
       users: "Пользователи",
       relay_bytes: "События, ждущие отправки",
     },
