@@ -83,7 +83,9 @@ def reopened_dates(
     if later.is_empty():  # the newest slices, so nearly always
         return []
     sightings = earlier_sightings(lake, slices.tenant_id, slices.dates[0])
-    return dates_that_depend(before, after, later, sightings, set(slices.dates), influence)
+    return dates_that_depend(
+        before, after, later, sightings, own_dates=set(slices.dates), influence=influence
+    )
 
 
 def earlier_sightings(lake: Lake, tenant_id: str, before_date: dt.date) -> pl.DataFrame:
@@ -123,6 +125,7 @@ def dates_that_depend(
     after: pl.DataFrame,
     later: pl.DataFrame,
     sightings: pl.DataFrame,
+    *,
     own_dates: set[dt.date],
     influence: Influence,
 ) -> list[dt.date]:

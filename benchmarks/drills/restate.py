@@ -245,7 +245,8 @@ def reopened_by(
     later = activity.filter(pl.col("event_date") > first)
     seen = pl.col("event_date").is_between(first - dt.timedelta(days=TOUCH_DAYS), first, closed="left")
     sightings = activity.filter(seen).select(SIGHTING).drop_nulls().unique()
-    return set(dates_that_depend(before, after, later, sightings, own_dates, Influence.of([rules])))
+    influence = Influence.of([rules])
+    return set(dates_that_depend(before, after, later, sightings, own_dates=own_dates, influence=influence))
 
 
 def _put(lab: MartLab, worlds: Sequence[World]) -> None:

@@ -98,7 +98,9 @@ def test_the_dates_a_change_reopens_are_in_the_commit_itself(lake: Lake) -> None
     assert slices_json({"t1": [NEXT]}) in told
 
 
-def test_what_a_late_touch_reopens_is_found_through_the_users_whom_its_device_named_before(lake: Lake) -> None:
+def test_what_a_late_touch_reopens_is_found_through_the_users_whom_its_device_named_before(
+    lake: Lake,
+) -> None:
     earlier = DAY - dt.timedelta(days=6)
     land(lake, 1, "session", earlier, deviceId="d3", userId="u1")
     land(lake, 2, "purchase", NEXT, deviceId="d1", userId="u1")

@@ -39,13 +39,19 @@ def reopened(
     after: list[dict[str, Any]],
     later: list[dict[str, Any]],
     influence: Influence = DEFAULTS,
+    *,
     own: tuple[int, ...] = (0,),
     sightings: tuple[dict[str, Any], ...] = (),
 ) -> list[int]:
     """The reopened dates as days after DAY."""
     own_dates = {DAY + dt.timedelta(days=n) for n in own}
     dates = dates_that_depend(
-        rows(*before), rows(*after), rows(*later), rows(*sightings), own_dates, influence
+        rows(*before),
+        rows(*after),
+        rows(*later),
+        rows(*sightings),
+        own_dates=own_dates,
+        influence=influence,
     )
     return [(date - DAY).days for date in dates]
 
