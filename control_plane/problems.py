@@ -94,7 +94,12 @@ def problem(
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI entries of the errors that a route can answer with."""
     titles = {status: title for _, status, title in STATUS_OF_ERROR}
-    titles |= {400: "The body is not JSON", 404: "Not found", 413: "The body is too large"}
+    titles |= {
+        400: "The body is not JSON",
+        404: "Not found",
+        406: "Not in that format",
+        413: "The body is too large",
+    }
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
         status: {"description": titles[status], "content": {CONTENT_TYPE: {"schema": schema}}}
