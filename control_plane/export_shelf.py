@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from typing import BinaryIO
+from io import BufferedReader
 
 from resources.errors import ServiceUnavailableError
 from resources.object_store import ObjectStore
@@ -60,7 +60,7 @@ def export_of(store: ObjectStore, tenant_id: str, mart: str, date: dt.date) -> S
     return None if manifest is None else parse_manifest(manifest, mart, date)
 
 
-def open_part(store: ObjectStore, tenant_id: str, export: ShelvedExport, part: int) -> BinaryIO | None:
+def open_part(store: ObjectStore, tenant_id: str, export: ShelvedExport, part: int) -> BufferedReader | None:
     """One file of the export, open at its beginning; None when the manifest lists no such part.
 
     Opened it stays what it is: a restatement puts another file in its place.

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from resources.errors import ContractError, SettingsError
 
@@ -26,7 +27,7 @@ class ObjectStore(Protocol):
     def read(self, key: str) -> bytes | None:
         """The blob's bytes, None when there is none."""
 
-    def open(self, key: str) -> BinaryIO | None:
+    def open(self, key: str) -> BufferedReader | None:
         """The blob as a seekable file, which stays what it is when the blob is replaced; None when there is none."""
 
     def write(self, key: str, content: bytes) -> None:
@@ -52,7 +53,7 @@ class LocalObjectStore:
         except FileNotFoundError:
             return None
 
-    def open(self, key: str) -> BinaryIO | None:
+    def open(self, key: str) -> BufferedReader | None:
         """The file; a write renames another one into its place and leaves this one as it is."""
         try:
             return self._path(key).open("rb")

@@ -1,4 +1,4 @@
-"""`Registry`: the stores of tenants, keys, rules, conversion documents, users, sessions and audit as one door.
+"""`Registry`: the stores of tenants, keys, rules, documents, users, sessions, audit and deliveries as one door.
 
 Each call is one short transaction. Nothing here does anything *to* a tenant's plane
 (`resources.tenant_drivers` does), and no key is logged.
@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Self
 
 from resources.registry.answer_store import AnswerStore
 from resources.registry.audit_store import AuditStore
+from resources.registry.circuit_store import CircuitStore
+from resources.registry.delivery_store import DeliveryStore
+from resources.registry.destination_store import DestinationStore
 from resources.registry.key_store import KeyStore
 from resources.registry.rule_store import RuleStore
 from resources.registry.session_store import SessionStore
@@ -21,7 +24,19 @@ if TYPE_CHECKING:
     from resources.settings import Settings
 
 
-class Registry(TenantStore, KeyStore, RuleStore, SkanStore, AuditStore, UserStore, SessionStore, AnswerStore):
+class Registry(
+    TenantStore,
+    KeyStore,
+    RuleStore,
+    SkanStore,
+    AuditStore,
+    UserStore,
+    SessionStore,
+    AnswerStore,
+    DestinationStore,
+    DeliveryStore,
+    CircuitStore,
+):
     """The tenant registry in the database at `database_url`; safe for several threads and processes."""
 
     @classmethod

@@ -49,6 +49,7 @@ class Plane:
     def ask(self, operation: Operation, headers: dict[str, str], tenant: str = TENANT) -> httpx.Response:
         """The operation, with values that name nothing that is there but the tenant."""
         names = {"tenant_id": tenant, "name": "nobody", "key_id": "0" * 16, "version": "7", "role": "support"}
+        names |= {"destination_id": "0" * 16, "delivery_id": "0" * 16}
         names |= {"conversion_id": "c", "mart": "installs", "date": "2026-01-02"}
         if operation.action.startswith("member:"):
             names["role"] = "tenant_app"
