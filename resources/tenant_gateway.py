@@ -72,8 +72,11 @@ class _Push:
 class TenantGateway:
     """Pushes to the planes of these settings. Holds no connection; safe to share between threads."""
 
-    def __init__(self, settings: Settings, attempts: Attempts | None = None) -> None:
-        """Take where planes' credentials are, and how often to try."""
+    def __init__(
+        self, settings: Settings, attempts: Attempts | None = None, *, timeout_s: float = TIMEOUT_S
+    ) -> None:
+        """Take where planes' credentials are, how often to try, and how long to wait for an answer."""
+        self._timeout_s = timeout_s
         self._tenants_dir = settings.tenants_dir
         self._attempts = attempts or Attempts()
 
@@ -156,7 +159,7 @@ class TenantGateway:
             raise PermanentError(
                 f"tenant {tenant_id}: no plane to push {push.what} to; provision the tenant first"
             )
-        with httpx.Client(base_url=target.plane_url, timeout=TIMEOUT_S, trust_env=False) as client:
+        with httpx.Client(base_url=target.plane_url, timeout=self._timeout_s, trust_env=False) as client:
 
             def once() -> int:
                 return _accepted_rows(_attempt(client, target, push), tenant_id, push.what)

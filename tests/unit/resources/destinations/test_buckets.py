@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from benchmarks.drills.receivers import receiving
 from resources.destination_settings import DestinationSettings
 from resources.destinations import buckets
 from resources.destinations.attempts import NotTakenError
@@ -17,7 +18,6 @@ from resources.destinations.buckets import Bucket, probe, upload
 from resources.destinations.parcels import Parcel
 from resources.destinations.wire import Answer, Wire
 from resources.errors import DeliveryRefusedError, DestinationError
-from tests.support.receivers import receiving
 from tests.support.servers import S3Server, s3_server
 
 FOLDER = "own/exports/installs/date=2026-11-03"

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from benchmarks.drills.receivers import Receiver, receiving
 from resources.destination_settings import DestinationSettings
 from resources.destinations.attempts import NotTakenError
 from resources.destinations.book import DestinationBook
@@ -25,7 +26,6 @@ from resources.destinations.wire import ANSWER_MAX_BYTES, Wire
 from resources.errors import DeliveryRefusedError, DestinationError, DestinationNotFoundError
 from resources.registry import Registry
 from resources.settings import Settings
-from tests.support.receivers import Receiver, receiving
 
 NOW = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
 MANIFEST = json.dumps({"files": [{"name": "part-0.parquet", "sha256": "00"}], "restatement": 0}).encode()
