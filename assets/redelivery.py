@@ -55,6 +55,11 @@ def redelivery_job() -> None:
 
 def build_redelivery_defs(settings: Settings) -> dg.Definitions:
     """The job and its sensor."""
+    return dg.Definitions(jobs=[redelivery_job], sensors=[due_deliveries_sensor(settings)])
+
+
+def due_deliveries_sensor(settings: Settings) -> dg.SensorDefinition:
+    """Deliveries whose next try has come → one run per tenant that is active and not busy."""
 
     @dg.sensor(
         name="due_deliveries",
@@ -74,7 +79,7 @@ def build_redelivery_defs(settings: Settings) -> dg.Definitions:
             run_requests=[redelivery_request(tenant, now) for tenant in due if tenant in ready]
         )
 
-    return dg.Definitions(jobs=[redelivery_job], sensors=[due_deliveries])
+    return due_deliveries
 
 
 def redelivery_request(tenant_id: str, now: dt.datetime) -> dg.RunRequest:

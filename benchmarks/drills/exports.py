@@ -188,7 +188,7 @@ class _Drill:
             for one in told
         )
         announced = {(one["mart"], one["date"], one["restatement"]) for one in told}
-        return wrong + self.rounds * SLICES - len(announced)
+        return int(wrong) + self.rounds * SLICES - len(announced)
 
     def _expect(self, is_so: bool, what: str) -> None:
         if not is_so:
@@ -261,4 +261,4 @@ def _writes(arguments: tuple[Any, ...]) -> bool:
 
 def _round_of(key: str) -> int:
     """The restatement that a key names: rounds come one after the other."""
-    return int(key.split(":")[3])
+    return int(key.split(":", 4)[3])
