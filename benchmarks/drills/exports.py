@@ -23,7 +23,15 @@ import sqlalchemy as sa
 
 from assets.export_delivery import Doors
 from assets.redelivery import redeliver_due
-from benchmarks.drills.export_house import SLICES, House, export_once, make_tenant, shelf
+from benchmarks.drills.export_house import (
+    HANG_TIMEOUT_S,
+    SLICES,
+    TIMEOUT_S,
+    House,
+    export_once,
+    make_tenant,
+    shelf,
+)
 from benchmarks.drills.receivers import DOWN, HANG, OK, Receiver, receiving
 from resources.registry.circuits import COOL_DOWN_MAX
 from resources.registry.delivery_store import RETRY_MAX, DeliveryState
@@ -99,7 +107,9 @@ class _Drill:
     def outage(self, mood: str) -> None:
         """Both receivers of `hurt` fail while both tenants export; then they are back, and time passes."""
         self._plane.mood = self._hook.mood = mood
-        outcome = export_once(self._doors, HURT, self.rounds)
+        impatient = self.house.doors(HANG_TIMEOUT_S if mood == HANG else TIMEOUT_S)
+        outcome = export_once(impatient, HURT, self.rounds)
+        impatient.registry.close()
         self.rounds += 1
         self._expect(len(outcome.waiting) == 2 * SLICES, f"{mood}: {len(outcome.waiting)} deliveries wait")
         circuits = {one.destination_id for one in self._doors.registry.circuits(HURT) if one.circuit.retry_at}

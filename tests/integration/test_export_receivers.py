@@ -17,7 +17,15 @@ from standardwebhooks import Webhook
 
 from assets.export_delivery import Doors
 from assets.redelivery import redeliver_due
-from benchmarks.drills.export_house import DATES, SLICES, House, LaterRegistry, export_once, shelf
+from benchmarks.drills.export_house import (
+    DATES,
+    HANG_TIMEOUT_S,
+    SLICES,
+    House,
+    LaterRegistry,
+    export_once,
+    shelf,
+)
 from benchmarks.drills.receivers import HANG, OK, Receiver, receiving
 from resources.destinations.buckets import Bucket
 from resources.registry import TenantState
@@ -97,13 +105,15 @@ def test_every_receiver_has_everything_whatever_failed_on_the_way(world: World) 
         assert len(first.delivered) == 3 * SLICES
         assert not export_once(world.doors, "t1", 1).delivered, "the same again is no news"
         world.hook.mood = HANG
-        second = export_once(world.doors, "t1", 2)
+        impatient = world.house.doors(HANG_TIMEOUT_S)
+        second = export_once(impatient, "t1", 2)
         assert {where for where, _ in second.waiting} == {
             one.destination_id for one in world.doors.registry.destinations("t1") if one.kind == "webhook"
         }
         assert len(second.delivered) == 2 * SLICES
-    third = export_once(world.doors, "t1", 3)  # the plane is down, the webhook hangs, the bucket takes it
+    third = export_once(impatient, "t1", 3)  # the plane is down, the webhook hangs, the bucket takes it
     assert (len(third.delivered), len(third.waiting)) == (SLICES, 2 * SLICES)
+    impatient.registry.close()
     world.hook.mood = OK
     with served_plane(world.house.settings.tenants_dir, "t1", world.plane_home):
         outcome = export_once(world.doors, "t1", 3)  # another address: the plane is tried anew

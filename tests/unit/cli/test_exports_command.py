@@ -136,9 +136,8 @@ def test_an_export_is_pulled_into_a_file_in_the_format_asked_for(run: Run, tmp_p
     table = rows_of(slice_.dataset, "t1", DAY, 5)
     publish(LocalObjectStore(tmp_path / "exports"), slice_, table, source_snapshots={}, run_id="r")
     out = tmp_path / f"kpi.{kind}"
-    told = document(
-        run, "exports", "pull", "kpi_daily", str(DAY), "--tenant", "t1", "--format", kind, "--out", str(out)
-    )
+    pull = ("exports", "pull", "kpi_daily", str(DAY), "--tenant", "t1", "--format")
+    told = document(run, *pull, kind, "--out", str(out))
     content = out.read_bytes()
     assert told == {"file": str(out), "bytes": len(content), "format": kind}
     rows = {
