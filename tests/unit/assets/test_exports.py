@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,15 +48,10 @@ INSTALL = {
     "country": "DE",
     "match_type": "organic",
     "tier": 5,
-    "touch_id": "",
-    "touch_type": "",
     "touch_time": None,
     "ctit_ms": None,
     "source": "organic",
-    "medium": "",
-    "campaign": "",
-    "adgroup": "",
-    "creative": "",
+    **dict.fromkeys(("touch_id", "touch_type", "medium", "campaign", "adgroup", "creative"), ""),
     "assists": ["a", "b"],
     "ruleset_hash": "r",
 }
@@ -138,10 +134,9 @@ def plane(tmp_path: Path, clickhouse: ClickHouse) -> Plane:
     settings = Settings(home=tmp_path)
     lake = Lake(settings)
     lake.ensure_tables()
-    registry = Registry.from_settings(settings)
-    registry.migrate()
-    registry.request("t1", "starter", "test")
-    registry.close()
+    with closing(Registry.from_settings(settings)) as registry:
+        registry.migrate()
+        registry.request("t1", "starter", "test")
     clickhouse.command("TRUNCATE TABLE installs")
     others = ({"tenant_id": "t2"}, {"event_date": NEXT_DAY})
     insert_installs(clickhouse, {"install_id": "i2"}, {"install_id": "i1"}, *others)
