@@ -129,12 +129,16 @@ class DestinationStore(Sessions):
             DestinationNotFoundError: the tenant has none of that id.
         """
         with self.writing() as session:
-            row = _row(session, tenant_id, destination_id)
-            row.sealed_secrets, row.removed_at = None, now_utc()
-            for table in (CircuitRow, DeliveryRow):
-                mine = (table.tenant_id == tenant_id, table.destination_id == destination_id)
-                session.execute(delete(table).where(*mine))
-            add_audit(session, actor, "destination.removed", tenant_id, before=_audited(row))
+            _remove(session, _row(session, tenant_id, destination_id), actor)
+
+    def remove_all_destinations(self, tenant_id: str, actor: str) -> int:
+        """Remove every destination of a tenant that goes, and what waits for its plane; how many there were."""
+        with self.writing() as session:
+            rows = _live(session, tenant_id)
+            for row in rows:
+                _remove(session, row, actor)
+            _forget(session, tenant_id, PLANE)
+            return len(rows)
 
 
 def _live(session: Session, tenant_id: str) -> list[DestinationRow]:
@@ -151,6 +155,19 @@ def _row(session: Session, tenant_id: str, destination_id: str) -> DestinationRo
             f"tenant {tenant_id} has no such destination; list its destinations to see which there are"
         )
     return row
+
+
+def _remove(session: Session, row: DestinationRow, actor: str) -> None:
+    row.sealed_secrets, row.removed_at = None, now_utc()
+    _forget(session, row.tenant_id, row.destination_id)
+    add_audit(session, actor, "destination.removed", row.tenant_id, before=_audited(row))
+
+
+def _forget(session: Session, tenant_id: str, destination_id: str) -> None:
+    """Circuit and deliveries of a receiver."""
+    for table in (CircuitRow, DeliveryRow):
+        mine = (table.tenant_id == tenant_id, table.destination_id == destination_id)
+        session.execute(delete(table).where(*mine))
 
 
 def _audited(row: DestinationRow) -> dict[str, Any]:

@@ -146,6 +146,24 @@ def test_a_destination_goes_with_its_secrets_its_circuit_and_what_waited_for_it(
     assert actions[-2:] == ["destination.added", "destination.removed"]
 
 
+def test_with_a_tenant_go_its_destinations_and_what_waited_for_its_plane(registry: Registry) -> None:
+    for tenant in ("t1", "t2"):
+        registry.add_destination(
+            tenant,
+            destination_id=new_destination_id(),
+            kind="s3",
+            config={},
+            sealed_secrets=b"s",
+            actor="ann",
+        )
+    registry.delivery_failed(FAILURE, NOW)
+    registry.circuit_failed("t1", PLANE, "status 500")
+    assert registry.remove_all_destinations("t1", "job") == 1
+    assert registry.remove_all_destinations("t1", "job") == 0
+    assert (registry.destinations("t1"), registry.undelivered("t1"), registry.circuits()) == ([], [], [])
+    assert len(registry.destinations("t2")) == 1
+
+
 def test_a_tenant_has_so_many_destinations_and_no_more(registry: Registry) -> None:
     def add(tenant: str) -> None:
         registry.add_destination(
