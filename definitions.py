@@ -4,6 +4,7 @@ import dagster as dg
 
 import assets
 import ml_assets
+from assets.export_delivery import open_doors
 from assets.marts import dbt_resource
 from resources.clickhouse import ClickHouse
 from resources.lake import Lake
@@ -12,7 +13,6 @@ from resources.model_registry import ModelRegistry
 from resources.object_store import open_object_store
 from resources.registry import Registry
 from resources.settings import Settings, load_settings
-from resources.tenant_gateway import TenantGateway
 
 
 def build_resources(settings: Settings) -> dict[str, object]:
@@ -24,7 +24,7 @@ def build_resources(settings: Settings) -> dict[str, object]:
         "registry": Registry.from_settings(settings),
         "models": ModelRegistry(settings),
         "exports_store": open_object_store(settings),
-        "gateway": TenantGateway(settings),
+        "deliveries": open_doors(settings),
         "dbt": dbt_resource(settings),
     }
 

@@ -24,6 +24,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
     from assets.marts import build_marts  # noqa: PLC0415 - as above
     from assets.quarantine_growth import build_growth_defs  # noqa: PLC0415 - as above
     from assets.raw import RAW_EVENTS  # noqa: PLC0415 - as above
+    from assets.redelivery import build_redelivery_defs  # noqa: PLC0415 - as above
     from assets.restate import build_restatement_defs  # noqa: PLC0415 - as above
     from assets.skan_postbacks import skan_postbacks  # noqa: PLC0415 - as above
     from assets.tenants import build_tenant_defs  # noqa: PLC0415 - as above
@@ -43,6 +44,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
     return dg.Definitions.merge(
         graph,
         build_automation(settings),
+        build_redelivery_defs(settings),
         build_restatement_defs(),
         build_tenant_defs(settings),
         build_growth_defs(settings),

@@ -22,7 +22,6 @@ from resources.object_store import ObjectStore
 
 PART_FILE = "part-0.parquet"
 MANIFEST_FILE = "manifest.json"
-PUSHED_FILE = "pushed.json"
 ROW_GROUP_ROWS = 131_072  # about 1 MB per column: what a reader of one column holds at a time
 
 
@@ -166,26 +165,14 @@ def manifest_of(
     }
 
 
-def is_acknowledged(store: ObjectStore, published: Published, target: str) -> bool:
-    """Whether this very plane has already taken this very content."""
-    record = read_json(store, published.slice.key(PUSHED_FILE))
-    return record is not None and (record.get("sha256"), record.get("target")) == (published.sha256, target)
-
-
-def was_ever_pushed(store: ObjectStore, slice_: ExportSlice) -> bool:
-    """Whether any content of this slice was acknowledged before."""
-    return read_json(store, slice_.key(PUSHED_FILE)) is not None
-
-
-def acknowledge(store: ObjectStore, published: Published, target: str) -> None:
-    """Note beside the manifest that the plane has taken this content."""
-    record = {
-        "sha256": published.sha256,
-        "rows": published.rows,
-        "restatement": published.restatement,
-        "target": target,
-    }
-    store.write(published.slice.key(PUSHED_FILE), json_bytes(record))
+def published_of(store: ObjectStore, slice_: ExportSlice) -> Published | None:
+    """The slice as its manifest says it lies in the store; None when there is none."""
+    manifest = read_json(store, slice_.key(MANIFEST_FILE))
+    if manifest is None:
+        return None
+    (entry,) = manifest["files"]
+    restatement = int(manifest["restatement"])
+    return Published(slice_, entry["rows"], entry["bytes"], entry["sha256"], restatement, changed=False)
 
 
 def read_json(store: ObjectStore, key: str) -> dict[str, Any] | None:

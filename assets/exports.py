@@ -1,8 +1,8 @@
-"""`tenant_exports`: every mart and the scores of a slice as files with a manifest, then pushed to the tenant.
+"""`tenant_exports`: every mart and the scores of a slice as files with a manifest, then delivered to the tenant.
 
-What a file looks like is in export_contract.py, how it is published in export_files.py, how it is sent in
-resources/tenant_gateway.py. Everything is published before anything is pushed: a plane that is away costs
-the tenant its push, not its exports.
+What a file looks like is in export_contract.py, how it is published in export_files.py, how it is delivered in
+export_delivery.py. Everything is published before anything is delivered, and a receiver that is away fails no run:
+its deliveries wait in the registry, and redelivery.py tries them again.
 """
 
 import datetime as dt
@@ -14,30 +14,17 @@ import pyarrow as pa
 from dagster import ResourceParam
 
 from assets.export_contract import MARTS, SCORES, SCORES_DATASET, mart_sql
-from assets.export_files import (
-    ExportSlice,
-    Published,
-    acknowledge,
-    content_of,
-    is_acknowledged,
-    publish,
-    was_ever_pushed,
-)
+from assets.export_delivery import Doors, Outcome, deliver_all
+from assets.export_files import ExportSlice, Published, publish
 from assets.partitions import TENANT_DAY, RunSlices, run_slices
 from resources.clickhouse import ClickHouse
 from resources.clickhouse_slices import ensure_table
-from resources.errors import RetryableError
 from resources.lake import Lake, SnapshotChange
 from resources.object_store import ObjectStore
-from resources.tenant_gateway import TenantGateway
+from resources.registry.destination_store import PLANE
 from resources.usage import USAGE_DAILY
 
 SOURCES = ("clean.events", "ml.scores")
-SCORE_MODEL = "ltv"  # the name the tenant sees; a new version replaces the day's scores, whatever made them
-ROW_COLUMNS_NOT_SENT = ("as_of", "model_name")  # the day and the model are said once, beside the items
-# the gateway itself waits about 8 s for a plane that restarts; these wait for one that is upgraded
-PUSH_RETRIES = 3
-PUSH_RETRY_DELAY_S = 30
 
 
 @dg.asset(
@@ -45,16 +32,16 @@ PUSH_RETRY_DELAY_S = 30
     deps=[*MARTS, SCORES],
     group_name="exports",
     kinds={"parquet"},
-    description="The tenant's marts and scores as Parquet with manifests, pushed to its own plane.",
+    description="The tenant's marts and scores as Parquet with manifests, delivered to its plane and destinations.",
 )
 def tenant_exports(
     context: dg.AssetExecutionContext,
     lake: ResourceParam[Lake],
     clickhouse: ResourceParam[ClickHouse],
     exports_store: ResourceParam[ObjectStore],
-    gateway: ResourceParam[TenantGateway],
+    deliveries: ResourceParam[Doors],
 ) -> dg.MaterializeResult[None]:
-    """Marts of ClickHouse and scores of the lake, published file by file, then pushed where they are new."""
+    """Marts of ClickHouse and scores of the lake, published file by file, then delivered where they are new."""
     slices = run_slices(context)
     ensure_table(clickhouse, USAGE_DAILY)  # of a home that has metered nothing yet
     changes = {name: lake.changes_since(name, None)[0] for name in SOURCES}
@@ -68,8 +55,8 @@ def tenant_exports(
         )
         for slice_ in export_slices(slices)
     ]
-    pushed = push_all(gateway, exports_store, published)
-    return dg.MaterializeResult(metadata=exports_metadata(slices, published, pushed))
+    outcome = deliver_all(deliveries, slices.tenant_id, published, context.run.run_id)
+    return dg.MaterializeResult(metadata=exports_metadata(slices, published, outcome))
 
 
 def export_slices(slices: RunSlices) -> list[ExportSlice]:
@@ -103,74 +90,15 @@ def newest_of_slice(changes: Iterable[SnapshotChange], tenant_id: str, date: dt.
     return touching[-1] if touching else None
 
 
-def push_all(gateway: TenantGateway, store: ObjectStore, published: Sequence[Published]) -> list[Published]:
-    """Push what is new; what was pushed.
-
-    Raises:
-        RetryRequested: the plane is away; the exports are published and the step comes back to push the rest.
-    """
-    try:
-        return [item for item in published if push_if_new(gateway, store, item)]
-    except RetryableError as error:
-        raise dg.RetryRequested(PUSH_RETRIES, PUSH_RETRY_DELAY_S) from error
-
-
-def push_if_new(gateway: TenantGateway, store: ObjectStore, published: Published) -> bool:
-    """Push what the tenant's plane has not acknowledged yet, and note its acknowledgement.
-
-    Empty scores are pushed only where there were some: a day without a model is no news.
-
-    Returns:
-        Whether something was pushed. False too when the tenant has no plane (yet): its exports wait.
-    """
-    slice_ = published.slice
-    target = gateway.target(slice_.tenant_id)
-    if target is None or is_acknowledged(store, published, target.fingerprint):
-        return False
-    if slice_.dataset.name == SCORES:
-        if not published.rows and not was_ever_pushed(store, slice_):
-            return False
-        _push_scores(gateway, store, published)
-    else:
-        content, key = content_of(store, published), idempotency_key(published)
-        gateway.push_mart(slice_.tenant_id, slice_.dataset.name, slice_.date, content, key)
-    acknowledge(store, published, target.fingerprint)
-    return True
-
-
-def idempotency_key(published: Published) -> str:
-    """One key per content and restatement: a repetition is recognised, a change back is not one."""
-    slice_ = published.slice
-    parts = (slice_.tenant_id, slice_.dataset.name, slice_.date, published.restatement, published.sha256[:16])
-    return ":".join(str(part) for part in parts)
-
-
-def _push_scores(gateway: TenantGateway, store: ObjectStore, published: Published) -> None:
-    import pyarrow.parquet as pq  # noqa: PLC0415 - only where scores are pushed
-
-    table = pq.read_table(pa.BufferReader(content_of(store, published)))
-    generated_at = dt.datetime.now(dt.UTC)
-    gateway.push_scores(
-        published.slice.tenant_id,
-        model=SCORE_MODEL,
-        as_of=published.slice.date,
-        rows=table.drop_columns(list(ROW_COLUMNS_NOT_SENT)).to_pylist(),
-        generated_at=generated_at,
-        # the body holds the moment, and a key names one body
-        idempotency_key=f"{idempotency_key(published)}:{generated_at.timestamp():.6f}",
-    )
-
-
-def exports_metadata(
-    slices: RunSlices, published: Sequence[Published], pushed: Sequence[Published]
-) -> dict[str, Any]:
-    """Rows and bytes per dataset, restatements, and how much was pushed."""
+def exports_metadata(slices: RunSlices, published: Sequence[Published], outcome: Outcome) -> dict[str, Any]:
+    """Rows and bytes per dataset, restatements, and what became of the deliveries."""
+    to_plane = {item.slice for where, item in outcome.delivered if where == PLANE}
     names = [*MARTS, SCORES]
     rows = {name: sum(p.rows for p in published if p.slice.dataset.name == name) for name in names}
     lines = ["| dataset | date | rows | bytes | restatement | pushed |", "|---|---|---:|---:|---:|---|"]
     lines += [
         f"| {p.slice.dataset.name} | {p.slice.date} | {p.rows} | {p.bytes} | {p.restatement} "
-        f"| {'yes' if p in pushed else 'no'} |"
+        f"| {'yes' if p.slice in to_plane else 'no'} |"
         for p in published
     ]
     return {
@@ -178,6 +106,9 @@ def exports_metadata(
         "rows": dg.MetadataValue.json(rows),
         "bytes": sum(p.bytes for p in published),
         "restated": sum(p.changed and p.restatement > 0 for p in published),
-        "pushed": len(pushed),
+        "pushed": len(to_plane),
+        "delivered_elsewhere": len(outcome.delivered) - len(to_plane),
+        "waiting": len(outcome.waiting),
+        "dead": len(outcome.dead),
         "files": dg.MetadataValue.md("\n".join(lines)),
     }

@@ -27,13 +27,14 @@ class Drill(StrEnum):
     OUTAGE = "outage"
     RESTATE = "restate"
     PROVISIONING = "provisioning"
+    EXPORTS = "exports"
 
 
 def drill_command(
     name: Annotated[
         Drill,
         typer.Argument(
-            help="what to do to the door, the lander, the marts (restate), a tenant (provisioning)"
+            help="what to do to the door, the lander, the marts (restate), a tenant (provisioning), its exports"
         ),
     ],
     *,
@@ -41,7 +42,7 @@ def drill_command(
     seed: Annotated[
         int,
         typer.Option(
-            help="of what is random: kill (the same seed is not the same run), restate, provisioning"
+            help="of what is random: kill (the same seed is not the same run), restate, provisioning, exports"
         ),
     ] = 7,
     without_native: Annotated[
@@ -52,7 +53,10 @@ def drill_command(
     batch_events: Annotated[int, typer.Option(min=500, help="outage: events in a batch")] = 100_000,
     orders: Annotated[int, typer.Option(min=1, help="restate: how many random orders of arrivals")] = 1_000,
     moments: Annotated[
-        int, typer.Option(min=0, help="provisioning: kills inside each step; 0 = at every effect it has")
+        int,
+        typer.Option(
+            min=0, help="provisioning: kills inside each step, exports: kills in all; 0 = at every effect"
+        ),
     ] = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -60,6 +64,7 @@ def drill_command(
 
     `restate` needs no process: marts made slice by slice from random arrivals, against marts made in one go.
     `provisioning` makes and removes a tenant, killing the run in and after every step.
+    `exports` kills an export at its effects, and has its receivers down, failing, hanging and refusing.
     Exit code 1 when anything was lost, doubled, or did not recover by itself.
     """
     options: dict[Drill, dict[str, Any]] = {
@@ -68,6 +73,7 @@ def drill_command(
         Drill.OUTAGE: {"batches": batches, "batch_events": batch_events},
         Drill.RESTATE: {"orders": orders, "seed": seed},
         Drill.PROVISIONING: {"seed": seed, "moments_max": moments or None},
+        Drill.EXPORTS: {"seed": seed, "moments_max": moments or None},
     }
     home = load_settings().home  # on the disk that the stack would use
     try:
@@ -89,13 +95,15 @@ def drill_command(
 
 
 def _chosen(name: Drill, options: dict[str, Any]) -> Callable[[Path, Callable[[str], None]], dict[str, Any]]:
-    from benchmarks.drills import disk, kill, order, outage, provisioning, restate  # noqa: PLC0415 - Dagster and PyIceberg: 3 CPU s
+    # Dagster and PyIceberg: 3 CPU s
+    from benchmarks.drills import disk, exports, kill, order, outage, provisioning, restate  # noqa: PLC0415 - see above
 
     in_a_workdir: dict[Drill, Callable[..., dict[str, Any]]] = {
         Drill.ORDER: order.run,
         Drill.OUTAGE: outage.run,
         Drill.RESTATE: restate.run,
         Drill.PROVISIONING: provisioning.run,
+        Drill.EXPORTS: exports.run,
     }
     if name is Drill.KILL:
         return lambda workdir, say: kill.run(workdir / "home", say=say, **options)

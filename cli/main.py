@@ -12,7 +12,9 @@ from cli.backfill import backfill_command
 from cli.bench import bench_command
 from cli.billing import alerts_command, invoice_command, quota_command, usage_command
 from cli.demo import demo_command
+from cli.destinations import destination_app
 from cli.drill import drill_command
+from cli.exports import exports_app
 from cli.import_events import import_command
 from cli.keyring import keyring_app
 from cli.keys import key_app
@@ -73,6 +75,8 @@ app.add_typer(tenant_app, name="tenant")
 app.add_typer(user_app, name="user")
 app.add_typer(key_app, name="key")
 rules_app.command("restate")(restate_command)
+app.add_typer(destination_app, name="destination")
+app.add_typer(exports_app, name="exports")
 app.add_typer(rules_app, name="rules")
 app.add_typer(skan_app, name="skan")
 app.add_typer(trace_app, name="trace")

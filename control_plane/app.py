@@ -15,6 +15,8 @@ from starlette.concurrency import run_in_threadpool
 from control_plane import (
     audit_routes,
     billing_routes,
+    delivery_routes,
+    destination_routes,
     export_routes,
     ledger_routes,
     member_routes,
@@ -38,6 +40,8 @@ from control_plane.notices import DENIALS_DISTINCT_PER_MINUTE, DENIALS_PER_HOUR,
 from control_plane.revocations import Revocations
 from control_plane.security_schemes import documented
 from control_plane.tokens import TokenVerifier
+from resources.destination_settings import load_destination_settings
+from resources.destinations.book import DestinationBook
 from resources.errors import SettingsError
 from resources.object_store import open_object_store
 from resources.registry import Registry
@@ -57,6 +61,9 @@ GUARDED: Sequence[APIRouter] = (
     session_routes.router,
     audit_routes.router,
     export_routes.router,
+    destination_routes.router,
+    delivery_routes.router,
+    delivery_routes.platform_router,
     ledger_routes.router,
     rule_routes.router,
     skan_routes.router,
@@ -111,6 +118,7 @@ def _control_plane(settings: Settings, registry: Registry) -> ControlPlane:
         denials=denials,
         reads=Notices(registry, READ),
         issuer=issuer,
+        destinations=DestinationBook(settings, registry, load_destination_settings()),
     )
 
 

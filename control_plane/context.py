@@ -16,6 +16,7 @@ from control_plane.notices import Notices
 from control_plane.revocations import Revocations
 from control_plane.tokens import TokenVerifier
 from resources.clickhouse import ClickHouse
+from resources.destinations.book import DestinationBook
 from resources.object_store import ObjectStore
 from resources.registry import Registry
 from resources.registry.records import TENANT_ID_PATTERN
@@ -39,6 +40,7 @@ class ControlPlane:
     denials: Notices
     reads: Notices
     issuer: LocalIssuer | None
+    destinations: DestinationBook
 
     @cached_property
     def clickhouse(self) -> ClickHouse:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
+from io import BufferedReader
 
 from resources.errors import ServiceUnavailableError
 from resources.object_store import ObjectStore
@@ -59,8 +60,10 @@ def export_of(store: ObjectStore, tenant_id: str, mart: str, date: dt.date) -> S
     return None if manifest is None else parse_manifest(manifest, mart, date)
 
 
-def read_part(store: ObjectStore, tenant_id: str, export: ShelvedExport, part: int) -> bytes | None:
-    """The bytes of one file of the export; None when the manifest lists no such part.
+def open_part(store: ObjectStore, tenant_id: str, export: ShelvedExport, part: int) -> BufferedReader | None:
+    """One file of the export, open at its beginning; None when the manifest lists no such part.
+
+    Opened it stays what it is: a restatement puts another file in its place.
 
     Raises:
         ServiceUnavailableError: the file is being replaced right now.
@@ -68,13 +71,16 @@ def read_part(store: ObjectStore, tenant_id: str, export: ShelvedExport, part: i
     if not 0 <= part < len(export.files):
         return None
     listed = export.files[part]
-    content = store.read(f"{_folder(tenant_id, export.mart, export.date)}/{listed.name}")
-    if content is None or hashlib.sha256(content).hexdigest() != listed.sha256:
-        raise ServiceUnavailableError(
-            f"tenant {tenant_id}: the export of {export.mart} for {export.date} is being restated; "
-            "try again in a moment"
-        )
-    return content
+    file = store.open(f"{_folder(tenant_id, export.mart, export.date)}/{listed.name}")
+    if file is not None and hashlib.file_digest(file, "sha256").hexdigest() == listed.sha256:
+        file.seek(0)
+        return file
+    if file is not None:
+        file.close()
+    raise ServiceUnavailableError(
+        f"tenant {tenant_id}: the export of {export.mart} for {export.date} is being restated; "
+        "try again in a moment"
+    )
 
 
 def parse_manifest(manifest: bytes, mart: str, date: dt.date) -> ShelvedExport:

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from control_plane.context import Plane, require_scraper
 from control_plane.problems import responses
 from resources.registry import Registry, TenantState
+from resources.registry.sessions import now_utc
 
 BODY_MAX_BYTES = 64 * 1024  # the largest request of this API, a rule set, is 40,000 bytes and its spaces
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, version 00
@@ -64,10 +65,38 @@ class TenantsByState(Collector):
         return ()
 
 
+class UndeliveredExports(Collector):
+    """Gauges of deliveries that wait or are dead, and of circuits that are not closed, per tenant and destination."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """A sample where there is something to tell: a receiver without one is well."""
+        labels = ["tenant", "destination", "state"]
+        deliveries = GaugeMetricFamily(
+            "unmogrowp_undelivered_exports", "Exports that failed and are not delivered", labels=labels
+        )
+        for (tenant, destination, state), count in self._registry.delivery_counts().items():
+            deliveries.add_metric([tenant, destination, str(state)], count)
+        yield deliveries
+        circuits = GaugeMetricFamily("unmogrowp_export_circuits", "Failures in a row", labels=labels)
+        now = now_utc()
+        for one in self._registry.circuits():
+            where = str(one.circuit.state(now))
+            circuits.add_metric([one.tenant_id, one.destination_id, where], one.circuit.failures)
+        yield circuits
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        """Nothing: registering must not need the database."""
+        return ()
+
+
 def install(app: FastAPI, registry: Registry) -> None:
     """Give `app` its own metrics, and put the middleware around it."""
     collectors = CollectorRegistry()
     collectors.register(TenantsByState(registry))
+    collectors.register(UndeliveredExports(registry))
     app.state.metrics = collectors
     app.include_router(router)
     app.add_middleware(RequestMiddleware, collectors=collectors)

@@ -20,6 +20,9 @@ from resources.errors import (
     AuthorizationError,
     ContractError,
     ConversionSchemaError,
+    DeliveryNotFoundError,
+    DestinationError,
+    DestinationNotFoundError,
     IdempotencyKeyError,
     InvoiceNotFoundError,
     LastAdminError,
@@ -54,6 +57,9 @@ STATUS_OF_ERROR: Sequence[tuple[type[UnMoGrowPError], int, str]] = (
     (TraceNotFoundError, 404, "No such trace"),
     (InvoiceNotFoundError, 404, "No such invoice"),
     (UserNotFoundError, 404, "No such user"),
+    (DestinationNotFoundError, 404, "No such destination"),
+    (DeliveryNotFoundError, 404, "No such delivery"),
+    (DestinationError, 422, "The destination may not be sent to"),
     (RulesChangedError, 409, "The rules have changed since"),
     (UsersQuotaError, 409, "The plan allows no more users"),
     (UserExistsError, 409, "The name is taken"),
@@ -100,7 +106,12 @@ def problem(
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI entries of the errors that a route can answer with."""
     titles = {status: title for _, status, title in STATUS_OF_ERROR}
-    titles |= {400: "The body is not JSON", 404: "Not found", 413: "The body is too large"}
+    titles |= {
+        400: "The body is not JSON",
+        404: "Not found",
+        406: "Not in that format",
+        413: "The body is too large",
+    }
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
         status: {"description": titles[status], "content": {CONTENT_TYPE: {"schema": schema}}}

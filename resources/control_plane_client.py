@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 from urllib.parse import quote
 
 import httpx
@@ -59,14 +59,28 @@ class ControlPlaneClient:
             answer = self._answer(method, path, body, idempotency_key)
         if answer.is_success:
             return answer.json() if answer.content else None
-        detail = _detail(answer)
-        if answer.status_code == httpx.codes.NOT_FOUND:
-            raise TenantNotFoundError(detail)
-        if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-            raise AuthorizationError(detail)
-        if answer.is_client_error:
-            raise PermanentError(detail)
-        raise ServiceUnavailableError(detail)
+        _raise_problem(answer)
+
+    def download(self, path: str, tenant_id: str, accept: str, sink: BinaryIO) -> int:
+        """Write an answer into `sink` as it comes; its bytes. Raises as `call`."""
+        token = self.sign_in.access_token()
+        headers = {"Authorization": f"Bearer {token}", "X-Tenant-ID": tenant_id, "Accept": accept}
+        size_bytes = 0
+        try:
+            with httpx.stream("GET", self._url + path, headers=headers, timeout=30.0) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    _raise_problem(answer)
+                for piece in answer.iter_bytes():
+                    size_bytes += sink.write(piece)
+        except httpx.HTTPError as error:
+            raise self._away() from error
+        return size_bytes
+
+    def _away(self) -> ServiceUnavailableError:
+        return ServiceUnavailableError(
+            f"the control plane at {self._url} does not answer: start the stack with `unmogrowp up`"
+        )
 
     def _answer(
         self, method: str, path: str, body: dict[str, Any] | None, idempotency_key: str
@@ -79,9 +93,18 @@ class ControlPlaneClient:
         try:
             return httpx.request(method, self._url + path, json=body, headers=headers, timeout=30.0)
         except httpx.HTTPError as error:
-            raise ServiceUnavailableError(
-                f"the control plane at {self._url} does not answer: start the stack with `unmogrowp up`"
-            ) from error
+            raise self._away() from error
+
+
+def _raise_problem(answer: httpx.Response) -> NoReturn:
+    detail = _detail(answer)
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        raise TenantNotFoundError(detail)
+    if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        raise AuthorizationError(detail)
+    if answer.is_client_error:
+        raise PermanentError(detail)
+    raise ServiceUnavailableError(detail)
 
 
 def _detail(answer: httpx.Response) -> str:

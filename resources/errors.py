@@ -4,6 +4,8 @@ A permanent error will fail the same way again (bad input, wrong state); a retry
 (a server away, a commit lost). Callers decide by type, never by reading the text.
 """
 
+from datetime import datetime
+
 
 class UnMoGrowPError(Exception):
     """Base of every error this project raises on purpose."""
@@ -65,6 +67,22 @@ class TraceNotFoundError(PermanentError):
     """The tenant's marts hold no conversion of that id."""
 
 
+class DestinationNotFoundError(PermanentError):
+    """The tenant has no destination of that id."""
+
+
+class DestinationError(PermanentError):
+    """A destination's address or config is not one that may be sent to."""
+
+
+class DeliveryNotFoundError(PermanentError):
+    """The tenant has no undelivered export of that id."""
+
+
+class DeliveryRefusedError(PermanentError):
+    """The receiver looked at a delivery and said no: it says so again until something changes there."""
+
+
 class MixedTenantsError(PermanentError):
     """A run or a call holds keys of more than one tenant."""
 
@@ -99,6 +117,14 @@ class ArtifactCorruptError(PermanentError):
 
 class ServiceUnavailableError(RetryableError):
     """A server did not answer, or answered that it cannot now."""
+
+
+class CircuitOpenError(ServiceUnavailableError):
+    """The receiver has failed too often lately, and nothing was sent; from `retry_at` (UTC) on it is tried again."""
+
+    def __init__(self, message: str, retry_at: datetime) -> None:
+        super().__init__(message)
+        self.retry_at = retry_at
 
 
 class EventLogFullError(RetryableError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,6 +26,9 @@ class ObjectStore(Protocol):
 
     def read(self, key: str) -> bytes | None:
         """The blob's bytes, None when there is none."""
+
+    def open(self, key: str) -> BufferedReader | None:
+        """The blob as a seekable file, which stays what it is when the blob is replaced; None when there is none."""
 
     def write(self, key: str, content: bytes) -> None:
         """Make `content` the blob, atomically and durably."""
@@ -46,6 +50,13 @@ class LocalObjectStore:
         """The file's bytes, None when there is none."""
         try:
             return self._path(key).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def open(self, key: str) -> BufferedReader | None:
+        """The file; a write renames another one into its place and leaves this one as it is."""
+        try:
+            return self._path(key).open("rb")
         except FileNotFoundError:
             return None
 

@@ -1,7 +1,7 @@
 """The way out to a tenant's plane: signed, idempotent pushes of marts and scores.
 
 Reads the tenant's own credentials (`global.json`), checks that a body holds that tenant's rows and nothing
-else, signs, sends, and repeats what may pass later. What is worth pushing, and the record of what a plane has
+else, signs and sends. What is worth pushing, and the record of what a plane has
 acknowledged, belong in `assets/exports.py`.
 """
 
@@ -11,14 +11,21 @@ import datetime as dt
 import hashlib
 import hmac
 import json
-import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from resources.errors import ContractError, MixedTenantsError, PermanentError, ServiceUnavailableError
+from resources.destinations.attempts import Attempts, NotTakenError, retry_after_s
+from resources.errors import (
+    ContractError,
+    DeliveryRefusedError,
+    MixedTenantsError,
+    PermanentError,
+    ServiceUnavailableError,
+)
 from resources.plane_files import PlaneFiles
+from resources.registry.destination_store import PLANE
 
 if TYPE_CHECKING:
     import httpx
@@ -26,9 +33,6 @@ if TYPE_CHECKING:
     from resources.settings import Settings
 
 PARQUET_TYPE = "application/vnd.apache.parquet"
-ATTEMPTS = 6  # 0.25 + 0.5 + 1 + 2 + 4 s between them: about the 5 s a restarted plane needs, and some more
-BASE_DELAY_S = 0.25
-DELAY_MAX_S = 8.0  # a longer Retry-After is left to the run's own retry
 TIMEOUT_S = 30.0
 RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -61,6 +65,7 @@ class _Push:
     body: bytes
     content_type: str
     idempotency_key: str
+    restatement: int
     what: str
 
 
@@ -68,11 +73,12 @@ class TenantGateway:
     """Pushes to the planes of these settings. Holds no connection; safe to share between threads."""
 
     def __init__(
-        self, settings: Settings, *, attempts: int = ATTEMPTS, base_delay_s: float = BASE_DELAY_S
+        self, settings: Settings, attempts: Attempts | None = None, *, timeout_s: float = TIMEOUT_S
     ) -> None:
+        """Take where planes' credentials are, how often to try, and how long to wait for an answer."""
+        self._timeout_s = timeout_s
         self._tenants_dir = settings.tenants_dir
-        self._attempts = attempts
-        self._base_delay_s = base_delay_s
+        self._attempts = attempts or Attempts()
 
     def target(self, tenant_id: str) -> TenantTarget | None:
         """The tenant's plane, None when none is provisioned.
@@ -94,18 +100,28 @@ class TenantGateway:
             ) from error
 
     def push_mart(
-        self, tenant_id: str, mart: str, date: dt.date, parquet_bytes: bytes, idempotency_key: str
+        self,
+        tenant_id: str,
+        mart: str,
+        date: dt.date,
+        parquet_bytes: bytes,
+        *,
+        idempotency_key: str,
+        restatement: int = 0,
     ) -> int:
         """Make this Parquet file the plane's (mart, date); the rows the plane counted.
 
         Raises:
             MixedTenantsError: a row names another tenant; nothing was sent.
+            CircuitOpenError: the plane is left alone now.
             ServiceUnavailableError: the plane stayed away.
-            PermanentError: there is no plane, or it refuses the file.
+            DeliveryRefusedError: it refuses the file.
+            PermanentError: there is no plane.
         """
         assert_mart_is_of(tenant_id, date, parquet_bytes)
         path = f"/api/v1/marts/{mart}/{date.isoformat()}"
-        push = _Push("PUT", path, parquet_bytes, PARQUET_TYPE, idempotency_key, f"{mart} of {date}")
+        what = f"{mart} of {date}"
+        push = _Push("PUT", path, parquet_bytes, PARQUET_TYPE, idempotency_key, restatement, what)
         return self._send(tenant_id, push)
 
     def push_scores(
@@ -117,6 +133,7 @@ class TenantGateway:
         rows: Sequence[Mapping[str, Any]],
         generated_at: dt.datetime,
         idempotency_key: str,
+        restatement: int = 0,
     ) -> int:
         """Make these rows the model's scores as of a day; raises as `push_mart`.
 
@@ -131,7 +148,8 @@ class TenantGateway:
         }
         body = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
         path, what = "/api/v1/ml/scores", f"scores as of {as_of}"
-        return self._send(tenant_id, _Push("POST", path, body, "application/json", idempotency_key, what))
+        push = _Push("POST", path, body, "application/json", idempotency_key, restatement, what)
+        return self._send(tenant_id, push)
 
     def _send(self, tenant_id: str, push: _Push) -> int:
         import httpx  # noqa: PLC0415 - 0.3 s of import, wanted only where something is pushed
@@ -141,24 +159,18 @@ class TenantGateway:
             raise PermanentError(
                 f"tenant {tenant_id}: no plane to push {push.what} to; provision the tenant first"
             )
-        with httpx.Client(base_url=target.plane_url, timeout=TIMEOUT_S, trust_env=False) as client:
-            for attempt in range(1, self._attempts + 1):
-                answer, failure = _attempt(client, target, push)
-                if answer is not None and answer.status_code not in RETRYABLE_STATUSES:
-                    return _accepted_rows(answer, tenant_id, push.what)
-                if attempt < self._attempts:
-                    time.sleep(self._delay_s(attempt, answer))
-        raise ServiceUnavailableError(
-            f"tenant {tenant_id}: its plane did not take {push.what} in {self._attempts} attempts "
-            f"({failure}); check `unmogrowp tenant show` and materialise the export again"
-        )
+        with httpx.Client(base_url=target.plane_url, timeout=self._timeout_s, trust_env=False) as client:
 
-    def _delay_s(self, attempt: int, answer: httpx.Response | None) -> float:
-        """Exponential with jitter, at least the plane's Retry-After, at most DELAY_MAX_S."""
-        backoff = self._base_delay_s * 2 ** (attempt - 1) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
-        asked = answer.headers.get("Retry-After", "") if answer is not None else ""
-        delay_s: float = max(backoff, float(asked) if asked.isdigit() else 0.0)
-        return min(delay_s, DELAY_MAX_S)
+            def once() -> int:
+                return _accepted_rows(_attempt(client, target, push), tenant_id, push.what)
+
+            try:
+                return self._attempts.make(tenant_id, PLANE, once)
+            except NotTakenError as error:
+                raise ServiceUnavailableError(
+                    f"tenant {tenant_id}: its plane did not take {push.what} ({error}); it is tried again by "
+                    "itself: `unmogrowp exports status` shows when"
+                ) from error
 
 
 def signature_header(
@@ -217,33 +229,42 @@ def assert_mart_is_of(tenant_id: str, date: dt.date, parquet_bytes: bytes) -> No
         )
 
 
-def _attempt(client: httpx.Client, target: TenantTarget, push: _Push) -> tuple[httpx.Response | None, str]:
-    """One signed request: the answer, or None and what failed on the way."""
+def _attempt(client: httpx.Client, target: TenantTarget, push: _Push) -> httpx.Response:
+    """One signed request and its answer.
+
+    Raises:
+        NotTakenError: there was none, or one that may be another later.
+    """
     import httpx  # noqa: PLC0415 - see _send
 
     headers = {
         "Authorization": f"Bearer {target.service_token}",
         "X-Tenant-ID": target.tenant_id,
+        "X-Export-Restatement": str(push.restatement),
         "Idempotency-Key": push.idempotency_key,
         "Content-Type": push.content_type,
         **signature_header(target.signing_key, push.method, push.path, push.body),
     }
     try:
         answer = client.request(push.method, push.path, content=push.body, headers=headers)
-        return answer, f"status {answer.status_code}"
     except httpx.TransportError as error:
-        return None, type(error).__name__
+        is_timeout = isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout)
+        raise NotTakenError(type(error).__name__, is_timeout=is_timeout) from error
+    if answer.status_code in RETRYABLE_STATUSES:
+        wait_s = retry_after_s(answer.headers.get("Retry-After"))
+        raise NotTakenError(f"status {answer.status_code}", retry_after_s=wait_s)
+    return answer
 
 
 def _accepted_rows(answer: httpx.Response, tenant_id: str, what: str) -> int:
     if not answer.is_success:
-        raise PermanentError(
+        raise DeliveryRefusedError(
             f"tenant {tenant_id}: its plane refused {what} with {answer.status_code}: {_detail(answer)}"
         )
     try:
         return int(answer.json()["rows"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ContractError(
+        raise DeliveryRefusedError(
             f"tenant {tenant_id}: its plane answered {answer.status_code} to {what} without a row count; "
             "check that plane_url is a tenant plane"
         ) from error

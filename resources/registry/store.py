@@ -1,4 +1,4 @@
-"""`Registry`: every store of the registry as one door: tenants, keys, rules, users, quotas, invoices, audit.
+"""`Registry`: every store of the registry as one door: tenants, keys, rules, users, quotas, deliveries, audit.
 
 Each call is one short transaction. Nothing here does anything *to* a tenant's plane
 (`resources.tenant_drivers` does), and no key is logged.
@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Self
 
 from resources.registry.answer_store import AnswerStore
 from resources.registry.audit_store import AuditStore
+from resources.registry.circuit_store import CircuitStore
+from resources.registry.delivery_store import DeliveryStore
+from resources.registry.destination_store import DestinationStore
 from resources.registry.invoice_store import InvoiceStore
 from resources.registry.key_store import KeyStore
 from resources.registry.quota_store import QuotaStore
@@ -34,6 +37,9 @@ class Registry(
     AnswerStore,
     QuotaStore,
     InvoiceStore,
+    DestinationStore,
+    DeliveryStore,
+    CircuitStore,
 ):
     """The tenant registry in the database at `database_url`; safe for several threads and processes."""
 

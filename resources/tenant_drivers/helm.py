@@ -132,9 +132,10 @@ class HelmTenantDriver:
         self._releases.uninstall(cluster_names(tenant_id))
 
     def forget_export_target(self, tenant_id: str) -> None:
-        """Remove `global.json` and the URL in the registry."""
+        """Remove `global.json`, the URL in the registry, and the tenant's own destinations with their secrets."""
         self._files(tenant_id).global_credentials.unlink(missing_ok=True)
         self._registry.set_plane_url(tenant_id, None, ACTOR)
+        self._registry.remove_all_destinations(tenant_id, ACTOR)
 
     def revoke_secrets(self, tenant_id: str) -> None:
         """Revoke the tenant's keys; the Secret that holds them goes with the namespace."""

@@ -254,7 +254,8 @@ def _publish_and_push(settings: Settings, store: ObjectStore, tenant: Tenant) ->
         tenant.checksums.append(item.sha256)
         if dataset is not SCORES_DATASET:
             content = content_of(store, item)
-            gateway.push_mart(tenant.tenant_id, dataset.name, DATE, content, f"{tenant.text}:{dataset.name}")
+            key = f"{tenant.text}:{dataset.name}"
+            gateway.push_mart(tenant.tenant_id, dataset.name, DATE, content, idempotency_key=key)
     rows = marked_table(tenant.tenant_id, tenant.text, tenant.number, SCORES_DATASET)
     gateway.push_scores(
         tenant.tenant_id,

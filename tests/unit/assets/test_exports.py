@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from assets.export_contract import CANDIDATES_SENT, MARTS, SCORES, SCORES_DATASET, mart_sql
+from assets.export_delivery import open_doors
 from assets.export_files import ExportSlice, conformed, parquet_bytes, publish
 from assets.exports import newest_of_slice, tenant_exports
 from assets.partitions import TENANT_DIMENSION, range_tags
 from ml_assets.features import read_installs, user_features
 from resources.clickhouse import ClickHouse
+from resources.destinations.attempts import Attempts
 from resources.embedded.clickhouse_process import ClickHouseProcess
 from resources.errors import ContractError, MixedTenantsError
 from resources.lake import Lake, SnapshotChange
 from resources.object_store import LocalObjectStore
+from resources.registry import Registry
 from resources.settings import Settings
-from resources.tenant_gateway import TenantGateway
 from tenant_plane.mart_contract import MART_SCHEMAS
 from tenant_plane.reports import trace
 from tests.unit.ml_assets.synthetic_users import FIRST_DAY, features
@@ -45,15 +48,10 @@ INSTALL = {
     "country": "DE",
     "match_type": "organic",
     "tier": 5,
-    "touch_id": "",
-    "touch_type": "",
     "touch_time": None,
     "ctit_ms": None,
     "source": "organic",
-    "medium": "",
-    "campaign": "",
-    "adgroup": "",
-    "creative": "",
+    **dict.fromkeys(("touch_id", "touch_type", "medium", "campaign", "adgroup", "creative"), ""),
     "assists": ["a", "b"],
     "ruleset_hash": "r",
 }
@@ -98,7 +96,7 @@ class Plane:
             "lake": self.lake,
             "clickhouse": self.clickhouse,
             "exports_store": self.store,
-            "gateway": TenantGateway(self.settings, attempts=2, base_delay_s=0.01),
+            "deliveries": open_doors(self.settings, Attempts(count=2, base_delay_s=0.01)),
         }
         with dg.DagsterInstance.ephemeral() as instance:
             instance.add_dynamic_partitions(TENANT_DIMENSION, ["t1", "t2"])
@@ -136,6 +134,9 @@ def plane(tmp_path: Path, clickhouse: ClickHouse) -> Plane:
     settings = Settings(home=tmp_path)
     lake = Lake(settings)
     lake.ensure_tables()
+    with closing(Registry.from_settings(settings)) as registry:
+        registry.migrate()
+        registry.request("t1", "starter", "test")
     clickhouse.command("TRUNCATE TABLE installs")
     others = ({"tenant_id": "t2"}, {"event_date": NEXT_DAY})
     insert_installs(clickhouse, {"install_id": "i2"}, {"install_id": "i1"}, *others)

@@ -49,7 +49,8 @@ class Plane:
     def ask(self, operation: Operation, headers: dict[str, str], tenant: str = TENANT) -> httpx.Response:
         """The operation, with values that name nothing that is there but the tenant."""
         names = {"tenant_id": tenant, "name": "nobody", "key_id": "0" * 16, "version": "7", "role": "support"}
-        names |= {"conversion_id": "c", "mart": "installs", "date": "2026-01-02", "month": "2026-01"}
+        names |= {"destination_id": "0" * 16, "delivery_id": "0" * 16, "month": "2026-01"}
+        names |= {"conversion_id": "c", "mart": "installs", "date": "2026-01-02"}
         if operation.action.startswith("member:"):
             names["role"] = "tenant_app"
         path = operation.path.format(**names)

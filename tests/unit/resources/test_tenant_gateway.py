@@ -16,6 +16,7 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
+from resources.destinations.attempts import Attempts
 from resources.errors import ContractError, MixedTenantsError, PermanentError, ServiceUnavailableError
 from resources.settings import Settings
 from resources.tenant_gateway import TenantGateway, signature_header
@@ -67,7 +68,7 @@ def recorder(settings: Settings) -> Iterator[Recorder]:
 
 
 def gateway(settings: Settings) -> TenantGateway:
-    return TenantGateway(settings, attempts=3, base_delay_s=0.01)
+    return TenantGateway(settings, Attempts(count=3, base_delay_s=0.01))
 
 
 def kpi_file(tenant_id: str = "t1", day: dt.date = DAY) -> bytes:
@@ -80,7 +81,7 @@ def kpi_file(tenant_id: str = "t1", day: dt.date = DAY) -> bytes:
 
 def push(settings: Settings, content: bytes | None = None, key: str = "k") -> int:
     return gateway(settings).push_mart(
-        "t1", "kpi_daily", DAY, kpi_file() if content is None else content, key
+        "t1", "kpi_daily", DAY, kpi_file() if content is None else content, idempotency_key=key
     )
 
 
@@ -212,4 +213,4 @@ def test_a_real_tenant_plane_takes_marts_and_scores_and_repetitions_change_nothi
             )
             assert taken == 3
         with pytest.raises(PermanentError, match="refused"):
-            gateway(settings).push_mart("t1", "no_such_mart", DAY, kpi_file(), "other")
+            gateway(settings).push_mart("t1", "no_such_mart", DAY, kpi_file(), idempotency_key="other")
