@@ -9,6 +9,7 @@ import uvicorn
 from control_plane.app import create_app
 from resources.errors import SettingsError
 from resources.registry import Registry
+from resources.serving.heads import BoundedHeadProtocol
 from resources.settings import load_settings
 
 
@@ -27,6 +28,7 @@ def main() -> int:
         host=settings.bind_host,
         port=settings.control_plane_port,
         server_header=False,
+        http=BoundedHeadProtocol,
         log_level="warning",
     )
     return 0

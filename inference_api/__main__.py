@@ -9,6 +9,7 @@ import uvicorn
 from inference_api.app import create_app
 from resources.errors import UnMoGrowPError
 from resources.registry import Registry
+from resources.serving.heads import BoundedHeadProtocol
 from resources.settings import load_settings
 
 
@@ -27,6 +28,7 @@ def main() -> int:
         host=settings.bind_host,
         port=settings.inference_port,
         server_header=False,
+        http=BoundedHeadProtocol,
         log_level="warning",
     )
     registry.close()

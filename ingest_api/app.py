@@ -30,11 +30,13 @@ from ingest_api.event_log.stores import open_event_log
 from ingest_api.hot_path import HotPath
 from ingest_api.keys import KeyCache, KeySource
 from ingest_api.metrics import DoorMetrics
+from ingest_api.refusals import Refusals
 from ingest_api.tracing import Traces, traced
 from ingest_api.worker_counts import WorkerCounts
 from resources.errors import AuthenticationError
 from resources.lean_process import share_one_heap
 from resources.registry import Registry
+from resources.registry.access_trail import denials_of
 from resources.scraping import check_scraper
 from resources.settings import load_settings
 
@@ -109,8 +111,11 @@ class Door:
 class _Running:
     """What a door has while it is served: its log, its counts' file, its connections' guard."""
 
-    def __init__(self, settings: Settings, hot_path: HotPath, metrics: DoorMetrics) -> None:
+    def __init__(
+        self, settings: Settings, hot_path: HotPath, metrics: DoorMetrics, refused: Refusals
+    ) -> None:
         self.hot_path = hot_path
+        self._refused = refused
         self.counts: WorkerCounts | None = None
         self._settings = settings
         self._metrics = metrics
@@ -123,6 +128,7 @@ class _Running:
             stack.callback(setattr, self.hot_path, "event_log", None)
         self.counts = counts = WorkerCounts(self._settings.status_dir / "door", self._metrics)
         stack.push_async_callback(counts.close)
+        await stack.enter_async_context(self._refused.written())
         guard = ConnectionGuard(self._settings, self._metrics, self.hot_path)
         for work in (counts.keep_publishing(), guard.watch()):
             stack.callback(asyncio.create_task(work).cancel)
@@ -141,10 +147,12 @@ def create_app(
 ) -> Door:
     """The door of these settings. A given log stays the caller's to close; its own is opened at start-up."""
     metrics = DoorMetrics()
-    keys = KeyCache(registry or Registry.from_settings(settings), settings.key_cache_s)
-    hot_path = HotPath(settings, keys, metrics)
+    source = registry or Registry.from_settings(settings)
+    keys = KeyCache(source, settings.key_cache_s)
+    refused = Refusals(denials_of(source) if isinstance(source, Registry) else None)
+    hot_path = HotPath(settings, keys, metrics, refused)
     hot_path.event_log = event_log
-    running = _Running(settings, hot_path, metrics)
+    running = _Running(settings, hot_path, metrics, refused)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ingest_api.answers import Answer, ProblemError, problem
 from ingest_api.arrival import ROUTES, BodyReader, ClientGoneError, Sent, check_headers, negotiated
 from ingest_api.judging import BodyJudge, Judged
+from ingest_api.reasons import TENANT_MISMATCH
 from ingest_api.tracing import RefusalLog, Traces, trace_id, traced
 from resources.errors import (
     AuthenticationError,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from ingest_api.event_log.protocol import BodyEncoding, BodyFormat, EventLog, Outcome
     from ingest_api.keys import KeyCache
     from ingest_api.metrics import DoorMetrics
+    from ingest_api.refusals import Refusals
     from ingest_api.whole_requests import WholeRequest
     from resources.settings import Settings
 
@@ -50,7 +52,7 @@ _PROBLEMS: tuple[tuple[type[UnMoGrowPError], HTTPStatus, str], ...] = (
 class HotPath:
     """Answers to ingest requests. `event_log` is set when the application starts."""
 
-    def __init__(self, settings: Settings, keys: KeyCache, metrics: DoorMetrics) -> None:
+    def __init__(self, settings: Settings, keys: KeyCache, metrics: DoorMetrics, refused: Refusals) -> None:
         self.event_log: EventLog | None = None
         self._keys = keys
         self._metrics = metrics
@@ -58,6 +60,7 @@ class HotPath:
         self._judge = BodyJudge(settings)
         self._traces = Traces()
         self._refusals = RefusalLog()
+        self._refused = refused
 
     async def answer(self, path: str, raw_headers: RawHeaders, receive: Receive) -> Answer:
         """The response to one request, whatever it holds.
@@ -94,6 +97,8 @@ class HotPath:
         except Exception as error:
             reply(self._finished(_problem_of(error, traceparent), headers, traceparent))
             return True
+        if judged.rejections:
+            self._refused.events(judged.rejections, token, tenant_id)
         if judged.event_count == 0:
             reply(self._finished(judged.answer, headers, traceparent))
             return True
@@ -118,6 +123,8 @@ class HotPath:
         checked = _checked(await self._keys.tenant_of(token), path, headers)
         body = await self._reader.read(headers, receive)
         judged = self._judge.judged(Sent(*checked, body, _now_us()))
+        if judged.rejections:
+            self._refused.events(judged.rejections, token, judged.sent.tenant_id)
         await self._log(judged)
         return judged.answer
 
@@ -137,6 +144,7 @@ class HotPath:
     def _finished(self, answer: Answer, headers: Headers, traceparent: bytes) -> Answer:
         if answer.status >= HTTPStatus.BAD_REQUEST:
             self._refusals.note(answer, headers, traceparent)
+            self._refused.request(answer.status, _bearer_token(headers), headers.get(b"x-tenant-id", b""))
         self._metrics.answered(answer.status)
         return traced(answer, traceparent)
 
@@ -152,7 +160,7 @@ def _checked(tenant_id: str, path: str, headers: Headers) -> tuple[str, str, Bod
     if not hmac.compare_digest(headers.get(b"x-tenant-id", b""), tenant_id.encode()):
         raise ProblemError(
             HTTPStatus.FORBIDDEN,
-            "tenant_mismatch",
+            TENANT_MISMATCH,
             "X-Tenant-ID must name the tenant this token belongs to",
         )
     route = ROUTES[path]
