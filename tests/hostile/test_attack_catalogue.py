@@ -26,6 +26,7 @@ from tests.support.attack_catalogue import (
     wrong_methods,
 )
 from tests.support.attacks import OPENAPI_DIR, forged_sessions, marks_in, operations, shown
+from tests.support.control_plane_server import access_token_of
 from tests.support.hostile_values import RENDERED, forged_access_tokens
 from tests.support.tenant_probes import client_of, stored
 
@@ -74,10 +75,7 @@ def listener() -> Iterator[Listener]:
 def access_token(world: World) -> str:
     """Of a person who administers alpha, as the local issuer gives it."""
     world.registry.create_user("mallory", "alpha", ("tenant_admin",), "test")
-    _, refresh_token = world.registry.start_session("mallory")
-    form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
-    answer = httpx.post(f"{world.urls['control_plane']}/oauth/token", data=form, trust_env=False)
-    return str(answer.raise_for_status().json()["access_token"])
+    return access_token_of(world.registry, world.urls["control_plane"], "mallory")
 
 
 def attacker_of(world: World, room: str, access_token: str, listener: Listener) -> Attacker:
