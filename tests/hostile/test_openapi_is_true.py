@@ -29,6 +29,7 @@ from resources.embedded.stack import free_port
 from resources.registry import Registry, TenantState
 from resources.settings import Settings
 from resources.tenant_gateway import PARQUET_TYPE
+from tests.hostile.conftest import THOROUGH
 from tests.support.attack_catalogue import ENDS_OWN_SESSION
 from tests.support.attacks import OPENAPI_DIR, operations
 from tests.support.control_plane_server import access_token_of
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
 TENANT = "t123"
 ROOMS = sorted(path.stem for path in OPENAPI_DIR.glob("*.json"))
 EXAMPLES = 4  # of each operation and kind: 80 operations in half a minute
-THOROUGH = "thorough"
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -69,9 +69,6 @@ KNOWN = {
 def as_it_is(_context: object, value: object) -> bytes:
     """What schemathesis made for a Parquet file: any bytes."""
     return value if isinstance(value, bytes) else str(value).encode()
-
-
-settings.register_profile(THOROUGH, max_examples=200)
 
 
 @pytest.fixture(scope="module")
