@@ -18,6 +18,8 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from resources.errors import UnMoGrowPError
+
 WINDOW_S = 60.0
 FLUSH_S = 5.0  # counts of repeats are written this soon after their minute is over
 HOUR_S = 3600.0
@@ -103,7 +105,7 @@ class Notices:
             if window.repeats:
                 try:
                     self._write(notice, window.repeats)
-                except SQLAlchemyError as error:
+                except (SQLAlchemyError, UnMoGrowPError) as error:
                     log.error("%d of %s were not written: %s", window.repeats, notice.action, error)
 
     def _is_counted(self, notice: Notice, times: int) -> bool:

@@ -11,6 +11,7 @@ import re
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from resources.errors import AuditTrailError
 from resources.notices import (
     DENIALS_DISTINCT_PER_MINUTE,
     DENIALS_PER_HOUR,
@@ -55,7 +56,7 @@ def note_refusal(denials: Notices, notice: Notice, times: int = 1) -> None:
     """Tell of a refusal. It stays one where the trail takes no entry now, and the log says so."""
     try:
         denials.add(notice, times)
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, AuditTrailError) as error:
         log.error("the refusal of %s was not written into the audit trail: %s", notice.action, error)
 
 

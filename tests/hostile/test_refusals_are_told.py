@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from control_plane.app import create_app as create_control_plane
 from inference_api.app import create_app as create_inference
 from ingest_api.app import create_app as create_door
+from ingest_api.refusals import WRITE_EVERY_S
 from resources.notices import DENIALS_DISTINCT_PER_MINUTE, DENIED, VARIOUS
 from resources.registry import AuditFilter, Registry, TenantState, key_id_of
 from resources.settings import Settings
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 OWN, OTHER = "alpha", "beta"
 FLOOD = 200
+NO_ROOM = "CREATE TRIGGER full BEFORE INSERT ON registry_audit BEGIN SELECT RAISE(ABORT, 'disk full'); END"
 
 
 @dataclass
@@ -132,6 +136,25 @@ def test_every_operation_s_refusals_are_counted_to_the_last_one(doors: Doors) ->
     told = doors.told()
     assert doors.refused > 3 * 40
     assert counted(told) == doors.refused
+
+
+def test_a_trail_that_takes_nothing_for_a_while_stops_no_refusal_and_no_later_telling(doors: Doors) -> None:
+    asked = {
+        "control_plane": ("GET", "/v1/exports", "export:list"),
+        "inference_api": ("POST", "/v1/score/ltv", "score:ltv"),
+        "ingest_api": ("POST", "/v1/events/ingest", "event:ingest"),
+    }
+    with doors.registry.writing() as session:
+        session.execute(text(NO_ROOM))
+    for room, (method, path, _) in asked.items():
+        doors.refuse(room, method, path, "umg_nobody", OTHER, body=None if method == "GET" else {})
+    time.sleep(1.5 * WRITE_EVERY_S)  # the door has tried
+    with doors.registry.writing() as session:
+        session.execute(text("DROP TRIGGER full"))
+    for room, (method, path, _) in asked.items():
+        doors.refuse(room, method, path, "umg_nobody", OWN, body=None if method == "GET" else {})
+    told = {((entry.after or {})["action"], entry.tenant_id) for entry in doors.told()}
+    assert told == {(action, OWN) for _, _, action in asked.values()}
 
 
 @pytest.mark.parametrize("room", ["control_plane", "inference_api", "ingest_api"])
