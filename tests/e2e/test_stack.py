@@ -17,7 +17,7 @@ from playwright.sync_api import Page
 from cli.sending import ingest_token
 from resources.credit.channel_models import MODELS
 from resources.registry import Registry
-from tests.e2e.stack import Stack
+from tests.e2e.stack import Stack, install_of, pages
 
 TENANTS = ("t1", "t2")
 CLICKS, INSTALLS = 100_000, 227
@@ -139,30 +139,6 @@ def test_an_event_posted_to_a_tenants_backend_comes_back_as_mart_row_and_score(s
         assert [each["score"] >= 0 for each in scores] == ([True] if tenant == "t1" else [])
         shown = planes[tenant].get(f"/api/v1/dashboard/installs/{event['eventId']}").json()
         assert shown["install"]["installId"] == event["eventId"]
-
-
-def install_of(tenant: str) -> dict[str, Any]:
-    """An install of today that nobody else has."""
-    return {
-        "eventId": str(uuid.uuid4()),
-        "tenantId": tenant,
-        "timestamp": dt.datetime.now(dt.UTC).isoformat(),
-        "deviceId": f"device-{uuid.uuid4()}",
-        "campaign": "spring",
-        "appId": "backend.app",
-        "platform": "android",
-    }
-
-
-def pages(session: httpx.Client, path: str, name: str) -> list[dict[str, Any]]:
-    """All items of a paged answer."""
-    found: list[dict[str, Any]] = []
-    offset: int | None = 0
-    while offset is not None:
-        page = session.get(f"{path}&offset={offset}").raise_for_status().json()
-        found += page[name]
-        offset = page["nextOffset"]
-    return found
 
 
 def slices(run: Any) -> tuple[str, str, str]:
