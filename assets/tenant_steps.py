@@ -4,6 +4,7 @@ What a step does to the plane is `resources.tenant_drivers`', which state allows
 a job is asked for is in `tenants.py`. Resources: `settings` and `registry`, plain objects.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
@@ -26,6 +27,16 @@ class TenantRun(dg.Config):
 _AFTER = {"after": dg.In(dg.Nothing)}
 
 
+def _on_the_plane(step: Callable[[TenantDriver, str], None]) -> dg.OpDefinition:
+    """A step that is the driver's alone."""
+
+    @dg.op(name=step.__name__, description=step.__doc__, ins=_AFTER, out=dg.Out(dg.Nothing))
+    def run(config: TenantRun, settings: ResourceParam[Settings], registry: ResourceParam[Registry]) -> None:
+        step(_driver(settings, registry), config.tenant_id)
+
+    return run
+
+
 # --- provisioning ---
 
 
@@ -46,32 +57,28 @@ def render_values(
     context.log.info(f"tenant {config.tenant_id}: plane will answer at {url}")
 
 
-@dg.op(ins=_AFTER, out=dg.Out(dg.Nothing))
-def store_secrets(
-    config: TenantRun, settings: ResourceParam[Settings], registry: ResourceParam[Registry]
-) -> None:
+@_on_the_plane
+def store_secrets(driver: TenantDriver, tenant_id: str) -> None:
     """The plane's secrets, kept where it reads them; the registry knows the digests of its keys."""
-    _driver(settings, registry).store_secrets(config.tenant_id)
+    driver.store_secrets(tenant_id)
 
 
-@dg.op(ins=_AFTER, out=dg.Out(dg.Nothing))
-def apply(config: TenantRun, settings: ResourceParam[Settings], registry: ResourceParam[Registry]) -> None:
+@_on_the_plane
+def apply(driver: TenantDriver, tenant_id: str) -> None:
     """The plane is wanted, as its values say."""
-    _driver(settings, registry).apply(config.tenant_id)
+    driver.apply(tenant_id)
 
 
-@dg.op(ins=_AFTER, out=dg.Out(dg.Nothing))
-def migrate(config: TenantRun, settings: ResourceParam[Settings], registry: ResourceParam[Registry]) -> None:
+@_on_the_plane
+def migrate(driver: TenantDriver, tenant_id: str) -> None:
     """The plane's own database, at its newest schema."""
-    _driver(settings, registry).migrate(config.tenant_id)
+    driver.migrate(tenant_id)
 
 
-@dg.op(ins=_AFTER, out=dg.Out(dg.Nothing))
-def register_export_target(
-    config: TenantRun, settings: ResourceParam[Settings], registry: ResourceParam[Registry]
-) -> None:
+@_on_the_plane
+def register_export_target(driver: TenantDriver, tenant_id: str) -> None:
     """Exports know where to go."""
-    _driver(settings, registry).register_export_target(config.tenant_id)
+    driver.register_export_target(tenant_id)
 
 
 @dg.op(ins=_AFTER, out=dg.Out(dg.Nothing))
@@ -114,32 +121,28 @@ def remove_partition(
     context.instance.delete_dynamic_partition(TENANT_DIMENSION, config.tenant_id)
 
 
-@dg.op(ins=_AFTER, out=dg.Out(dg.Nothing))
-def forget_export_target(
-    config: TenantRun, settings: ResourceParam[Settings], registry: ResourceParam[Registry]
-) -> None:
+@_on_the_plane
+def forget_export_target(driver: TenantDriver, tenant_id: str) -> None:
     """Nothing is pushed to the plane any more."""
-    _driver(settings, registry).forget_export_target(config.tenant_id)
+    driver.forget_export_target(tenant_id)
 
 
-@dg.op(ins=_AFTER, out=dg.Out(dg.Nothing))
-def stop(config: TenantRun, settings: ResourceParam[Settings], registry: ResourceParam[Registry]) -> None:
+@_on_the_plane
+def stop(driver: TenantDriver, tenant_id: str) -> None:
     """The plane does not answer any more."""
-    _driver(settings, registry).stop(config.tenant_id)
+    driver.stop(tenant_id)
 
 
-@dg.op(ins=_AFTER, out=dg.Out(dg.Nothing))
-def revoke_secrets(
-    config: TenantRun, settings: ResourceParam[Settings], registry: ResourceParam[Registry]
-) -> None:
+@_on_the_plane
+def revoke_secrets(driver: TenantDriver, tenant_id: str) -> None:
     """The tenant's keys open nothing any more."""
-    _driver(settings, registry).revoke_secrets(config.tenant_id)
+    driver.revoke_secrets(tenant_id)
 
 
-@dg.op(ins=_AFTER, out=dg.Out(dg.Nothing))
-def destroy(config: TenantRun, settings: ResourceParam[Settings], registry: ResourceParam[Registry]) -> None:
+@_on_the_plane
+def destroy(driver: TenantDriver, tenant_id: str) -> None:
     """The plane, its data and what held its secrets are gone."""
-    _driver(settings, registry).destroy(config.tenant_id)
+    driver.destroy(tenant_id)
 
 
 @dg.op(ins=_AFTER, out=dg.Out(dg.Nothing))

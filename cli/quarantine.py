@@ -48,17 +48,19 @@ def list_command(
     last: To = None,
     reason: Reason = None,
     limit: Annotated[int, typer.Option(min=0, max=10_000, help="rows shown, newest first")] = 20,
+    after: Annotated[str, typer.Option(help="the rows behind a page: its `next`")] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Counts by reason and the newest rows; never what was in the event."""
     from resources.quarantine import QuarantineFilter, list_quarantine  # noqa: PLC0415 - 1.8 CPU s of import
 
     wanted = QuarantineFilter(tenant, _day(first), _day(last), reason)
-    found = list_quarantine(_lake(load_settings()), wanted, limit)
+    found = list_quarantine(_lake(load_settings()), wanted, limit, after)
     payload = {
         "total": found.total,
         "reasons": [vars(count) for count in found.reasons],
         "rows": found.rows,
+        "next": found.next,
     }
     emit(payload, as_json, lambda console: _render_list(console, found))
 
@@ -186,6 +188,8 @@ def _render_list(console: Console, found: QuarantineList) -> None:
             f"    event {row['event_id'] or 'without a readable id'}",
         )
         console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+    if found.next is not None:
+        console.print(f"there are more: --after {found.next}", highlight=False, soft_wrap=True)
 
 
 def _render_row(console: Console, row: dict[str, Any], body: bytes) -> None:

@@ -31,13 +31,15 @@ def request_command(
     """Ask for a tenant; the provisioning sensor builds its environment."""
     settings = load_settings()
     client = ControlPlaneClient(settings)
+    asked_at_s = time.monotonic()
     client.call("POST", "/v1/tenants", {"tenantId": tenant_id, "plan": plan, "currency": currency})
     tenant = (
         wait_until_settled(client, tenant_id, wait_s)
         if wait_s
         else client.call("GET", f"/v1/tenants/{tenant_id}")
     )
-    _show(tenant, settings, as_json)
+    waited_s = round(time.monotonic() - asked_at_s, 1) if wait_s else None
+    _show(tenant | {"waitedSeconds": waited_s}, settings, as_json)
     if tenant["state"] == "failed":
         fail(f"tenant {tenant_id} failed: {tenant.get('reason')}; request it again after repairing the cause")
 

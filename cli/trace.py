@@ -18,7 +18,8 @@ from resources.embedded.stack import running_stack
 from resources.registry import Registry
 from resources.rules.ranges import duration_text
 from resources.settings import load_settings
-from resources.traces import Candidate, Trace, read_trace
+from resources.trace_fields import ConsideredTouch
+from resources.traces import Trace, read_trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,11 +136,11 @@ def _version(trace: Trace) -> str:
     return "the defaults" if version == 0 else f"version {version}"
 
 
-def _channel(one: Trace | Candidate) -> str:
+def _channel(one: Trace | ConsideredTouch) -> str:
     return " / ".join(part for part in (one.source, one.medium, one.campaign) if part) or "(none)"
 
 
-def _cells(candidate: Candidate) -> tuple[str, ...]:
+def _cells(candidate: ConsideredTouch) -> tuple[str, ...]:
     return (
         str(candidate.candidate_rank or "–"),
         candidate.verdict,

@@ -4,33 +4,8 @@ from __future__ import annotations
 
 import sys
 
-import uvicorn
-
 from control_plane.app import create_app
-from resources.errors import SettingsError
-from resources.registry import Registry
-from resources.settings import load_settings
-
-
-def main() -> int:
-    """Serve until SIGTERM or SIGINT; 1 when the settings do not allow a start."""
-    try:
-        settings = load_settings()
-        registry = Registry.from_settings(settings)
-        registry.migrate()
-        app = create_app(settings, registry)
-    except SettingsError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    uvicorn.run(
-        app,
-        host=settings.bind_host,
-        port=settings.control_plane_port,
-        server_header=False,
-        log_level="warning",
-    )
-    return 0
-
+from resources.serving.process import serve
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve(create_app, lambda settings: settings.control_plane_port))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -36,20 +35,21 @@ from control_plane.context import ControlPlane
 from control_plane.guard import check_guarded
 from control_plane.issuer_keys import DiscoveredKeys
 from control_plane.local_issuer import LocalIssuer
-from control_plane.notices import DENIALS_DISTINCT_PER_MINUTE, DENIALS_PER_HOUR, DENIED, READ, Notices
 from control_plane.revocations import Revocations
 from control_plane.security_schemes import documented
 from control_plane.tokens import TokenVerifier
 from resources.destination_settings import load_destination_settings
 from resources.destinations.book import DestinationBook
 from resources.errors import SettingsError
+from resources.notices import counts_written
 from resources.object_store import open_object_store
 from resources.registry import Registry
+from resources.registry.access_trail import denials_of, reads_of
 from resources.registry.passwords import CHECKS_AT_ONCE
+from resources.serving.problems import Problem
 from resources.settings import ADMIN_SECRET_FILE, FIRST_ADMIN, Settings
 
 VERSION = "1.1.0"
-FLUSH_S = 5.0  # counts of repeated notices are written this soon after their minute is over
 
 GUARDED: Sequence[APIRouter] = (
     tenant_routes.router,
@@ -107,7 +107,6 @@ def _control_plane(settings: Settings, registry: Registry) -> ControlPlane:
     else:
         issuer = LocalIssuer(settings, registry)
         verifier = TokenVerifier(issuer.url, settings.oidc_audience, issuer)
-    denials = Notices(registry, DENIED, distinct_max=DENIALS_DISTINCT_PER_MINUTE, hourly_max=DENIALS_PER_HOUR)
     return ControlPlane(
         settings=settings,
         registry=registry,
@@ -115,8 +114,8 @@ def _control_plane(settings: Settings, registry: Registry) -> ControlPlane:
         policy=access_policy(),
         verifier=verifier,
         revocations=Revocations(registry, settings.revocation_poll_s),
-        denials=denials,
-        reads=Notices(registry, READ),
+        denials=denials_of(registry),
+        reads=reads_of(registry),
         issuer=issuer,
         destinations=DestinationBook(settings, registry, load_destination_settings()),
     )
@@ -130,20 +129,8 @@ async def _writing_counts(app: FastAPI) -> AsyncIterator[None]:
         password = plane.settings.first_run_secret(ADMIN_SECRET_FILE)
         await run_in_threadpool(plane.registry.ensure_first_admin, FIRST_ADMIN, password)
     app.state.password_checks = CapacityLimiter(CHECKS_AT_ONCE)
-    writing = asyncio.create_task(_write_counts(plane))
-    yield
-    writing.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await writing
-    for notices in (plane.denials, plane.reads):
-        await run_in_threadpool(notices.flush, everything=True)
-
-
-async def _write_counts(plane: ControlPlane) -> None:
-    while True:
-        await asyncio.sleep(FLUSH_S)
-        for notices in (plane.denials, plane.reads):
-            await run_in_threadpool(notices.flush)
+    async with counts_written(plane.denials, plane.reads):
+        yield
 
 
 class ControlPlaneApp(FastAPI):
@@ -158,7 +145,7 @@ class ControlPlaneApp(FastAPI):
                 routes=self.routes,
                 description="Tenants, users, keys, rules, audit, exports, ledgers. Errors are RFC 9457 documents.",
             )
-            schema = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
             schemas |= schema.pop("$defs", {}) | {"Problem": schema}
             self.openapi_schema = documented(document)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from resources.errors import AuthenticationError
+from resources.registry.access_trail import key_actor
 from resources.registry.roles import PlatformRole, TenantRole
 
 ACTOR_MAX_CHARS = 200  # the audit trail's column
-ANYBODY = "anonymous"
 SESSION_CLAIM = "sid"
 TENANT_ROLES_CLAIM = "tenant_roles"  # of our own issuer: {"t123": ["tenant_admin"]}
 
@@ -34,7 +34,7 @@ class Caller:
 
 def caller_of_key(key_id: str, kind: str, tenant_id: str) -> Caller:
     """The tenant behind one of its keys."""
-    return Caller(actor=f"key:{key_id}", key_kind=kind, key_tenant=tenant_id)
+    return Caller(actor=key_actor(key_id), key_kind=kind, key_tenant=tenant_id)
 
 
 def caller_of_claims(claims: Mapping[str, Any], roles_claim: str, tenant_claim: str) -> Caller:

@@ -12,11 +12,11 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from control_plane.access_policy import AccessPolicy
 from control_plane.callers import Caller
 from control_plane.local_issuer import LocalIssuer
-from control_plane.notices import Notices
 from control_plane.revocations import Revocations
 from control_plane.tokens import TokenVerifier
 from resources.clickhouse import ClickHouse
 from resources.destinations.book import DestinationBook
+from resources.notices import Notices
 from resources.object_store import ObjectStore
 from resources.registry import Registry
 from resources.registry.records import TENANT_ID_PATTERN

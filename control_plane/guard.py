@@ -7,7 +7,6 @@ body read. Refusals and reads of a tenant's data go into the audit trail.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
@@ -18,17 +17,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
 from control_plane.access_policy import access_policy
-from control_plane.callers import ANYBODY, Caller, caller_of_claims, caller_of_key
+from control_plane.callers import Caller, caller_of_claims, caller_of_key
 from control_plane.context import ControlPlane, control_plane_of
 from control_plane.kept_answers import answered_once
-from control_plane.notices import Notice
 from resources.errors import (
     AuthenticationError,
     AuthorizationError,
     ContractError,
     ServiceUnavailableError,
 )
+from resources.notices import Notice
 from resources.registry import key_id_of
+from resources.registry.access_trail import ANYBODY, note_refusal, refusal
 from resources.registry.records import TENANT_ID_PATTERN
 
 ACTION = "x-action"  # in the OpenAPI document
@@ -39,8 +39,6 @@ CROSS_PLANE_READS = frozenset(
 )
 _SOME_KEY = caller_of_key("0" * 16, "export", "t1")
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-
-log = logging.getLogger("control_plane")
 
 
 def needs(action: str) -> dict[str, Any]:
@@ -118,10 +116,10 @@ def let_in(plane: ControlPlane, request: Request, action: str) -> None:
     try:
         caller = authenticated(plane, request)
     except AuthenticationError as error:
-        _note_denial(plane, ANYBODY, action, tenant_id, str(error))
+        note_refusal(plane.denials, refusal(ANYBODY, action, tenant_id, str(error)))
         raise
     if not plane.policy.allows(caller, action, tenant_id):
-        _note_denial(plane, caller.actor, action, tenant_id, "no policy allows it")
+        note_refusal(plane.denials, refusal(caller.actor, action, tenant_id, "no policy allows it"))
         if caller.is_key and tenant_id is not None and tenant_id != caller.key_tenant:
             raise AuthorizationError("this key is another tenant's; ask for the tenant it belongs to")
         raise AuthorizationError(f"you may not do {action} here; `unmogrowp roles` shows who may")
@@ -166,14 +164,6 @@ def _tenant_named(request: Request, *, is_of_tenant: bool) -> str | None:
     if not is_of_tenant:
         return None
     return str(request.path_params.get("tenant_id", request.headers.get("x-tenant-id", "")))
-
-
-def _note_denial(plane: ControlPlane, actor: str, action: str, tenant_id: str | None, reason: str) -> None:
-    is_name = tenant_id is not None and re.fullmatch(TENANT_ID_PATTERN, tenant_id) is not None
-    try:
-        plane.denials.add(Notice(actor, action, tenant_id if is_name else None, reason))
-    except SQLAlchemyError as error:  # refused it is all the same
-        log.error("the refusal of %s was not written into the audit trail: %s", action, type(error).__name__)
 
 
 def _note_read(plane: ControlPlane, notice: Notice) -> None:

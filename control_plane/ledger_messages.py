@@ -72,8 +72,9 @@ class QuarantinedOut(Message):
 
 
 class QuarantineOut(Message):
-    """What matches: counts of all, and the newest rows."""
+    """What matches: counts of all, and a page of rows; `next` is the `after` of the following page."""
 
     total: int
     reasons: list[ReasonCountOut]
     rows: list[QuarantinedOut]
+    next: str | None

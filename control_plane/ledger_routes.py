@@ -17,6 +17,7 @@ from control_plane.ledger_messages import LedgerOut, QuarantineOut
 from control_plane.problems import responses
 from resources.lake_filters import day_shifted
 
+AFTER_PATTERN = r"^(\d{1,17}/\w{1,64})?$"
 REASON_CODE_PATTERN = r"^[a-z_]{1,63}$"
 # Each asked day reads the ids of the whole late window around it: 31 days cost about what one does, 365 do not.
 DAYS_MAX = 31
@@ -54,9 +55,10 @@ def list_quarantine(
     last: Annotated[dt.date | None, Query(alias="to", description="last day received, UTC")] = None,
     reason: Annotated[str | None, Query(pattern=REASON_CODE_PATTERN)] = None,
     limit: Annotated[int, Query(ge=0, le=1000, description="rows, newest first")] = 100,
+    after: Annotated[str, Query(pattern=AFTER_PATTERN, description="`next` of the page before")] = "",
 ) -> QuarantineOut:
-    """Refused events: counts by reason, and the newest of them without what they held."""
+    """Refused events: counts of all by reason, and a page of them, newest first, without what they held."""
     from resources import quarantine  # noqa: PLC0415 - as above
 
     wanted = quarantine.QuarantineFilter(tenant_id, first, last, reason)
-    return QuarantineOut.model_validate(quarantine.list_quarantine(plane.lake, wanted, limit))
+    return QuarantineOut.model_validate(quarantine.list_quarantine(plane.lake, wanted, limit, after))

@@ -1,26 +1,21 @@
-"""Around every request: metrics, the body limit `traceparent`; and `/health`, `/metrics`. No business."""
+"""What is counted of requests here, how large they may be; and `/health`, `/metrics`. No business."""
 
 from __future__ import annotations
 
-import re
-import time
 from collections.abc import Iterable
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
-from starlette.datastructures import MutableHeaders
-from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from control_plane.context import Plane, require_scraper
 from control_plane.problems import responses
 from resources.registry import Registry, TenantState
 from resources.registry.sessions import now_utc
+from resources.serving.requests import Note, RequestMiddleware
 
 BODY_MAX_BYTES = 64 * 1024  # the largest request of this API, a rule set, is 40,000 bytes and its spaces
-_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, version 00
 
 router = APIRouter(tags=["operations"])
 
@@ -99,62 +94,19 @@ def install(app: FastAPI, registry: Registry) -> None:
     collectors.register(UndeliveredExports(registry))
     app.state.metrics = collectors
     app.include_router(router)
-    app.add_middleware(RequestMiddleware, collectors=collectors)
+    app.add_middleware(RequestMiddleware, note=_requests_counted(collectors), body_max_bytes=BODY_MAX_BYTES)
 
 
-class RequestMiddleware:
-    """Times every request under its route's template, limits its body, and passes `traceparent` back."""
+def _requests_counted(collectors: CollectorRegistry) -> Note:
+    seconds = Histogram(
+        "unmogrowp_http_request_seconds", "Time to answer", ["method", "route"], registry=collectors
+    )
+    answers = Counter(
+        "unmogrowp_http_responses", "Answers", ["method", "route", "status"], registry=collectors
+    )
 
-    def __init__(self, app: ASGIApp, collectors: CollectorRegistry) -> None:
-        self._app = app
-        self._seconds = Histogram(
-            "unmogrowp_http_request_seconds",
-            "Time to answer",
-            ["method", "route"],
-            registry=collectors,
-        )
-        self._answers = Counter(
-            "unmogrowp_http_responses", "Answers", ["method", "route", "status"], registry=collectors
-        )
+    def note(method: str, route: str, status: int, took_s: float) -> None:
+        seconds.labels(method, route).observe(took_s)
+        answers.labels(method, route, str(status)).inc()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        began_s, status = time.perf_counter(), 500
-
-        async def send_and_note(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                _pass_trace(scope, message)
-            await send(message)
-
-        try:
-            await self._app(scope, _limited(receive), send_and_note)
-        finally:
-            route = getattr(scope.get("route"), "path", "unmatched")
-            method = scope["method"] if scope.get("route") is not None else "ANY"
-            self._seconds.labels(method, route).observe(time.perf_counter() - began_s)
-            self._answers.labels(method, route, str(status)).inc()
-
-
-def _limited(receive: Receive) -> Receive:
-    seen_bytes = 0
-
-    async def receive_within_limit() -> Message:
-        nonlocal seen_bytes
-        message = await receive()
-        seen_bytes += len(message.get("body", b""))
-        if seen_bytes > BODY_MAX_BYTES:
-            raise HTTPException(413, f"the body is larger than {BODY_MAX_BYTES} bytes; send less")
-        return message
-
-    return receive_within_limit
-
-
-def _pass_trace(scope: Scope, message: Message) -> None:
-    given = dict(scope["headers"]).get(b"traceparent", b"").decode("latin-1")
-    if _TRACEPARENT.fullmatch(given):
-        MutableHeaders(scope=message)["traceparent"] = given
+    return note

@@ -14,12 +14,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 
-from control_plane.callers import ANYBODY
 from control_plane.context import ControlPlane, Plane
 from control_plane.local_issuer import IssuedTokens, LocalIssuer
-from control_plane.notices import Notice
 from control_plane.problems import responses
 from resources.errors import AuthenticationError
+from resources.registry.access_trail import ANYBODY, note_refusal, refusal
 from resources.registry.passwords import PASSWORD_MAX_CHARS
 
 FORM = "application/x-www-form-urlencoded"
@@ -109,5 +108,6 @@ def _issued(plane: ControlPlane, issuer: LocalIssuer, form: TokenRequest, client
             return issuer.refresh(form.refresh_token)
         return issuer.sign_in(form.username, form.password, client)
     except AuthenticationError as error:
-        plane.denials.add(Notice(ANYBODY, "session:start", None, str(error).partition(":")[0]))
+        reason = str(error).partition(":")[0]
+        note_refusal(plane.denials, refusal(ANYBODY, "session:start", None, reason))
         raise

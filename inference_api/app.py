@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -12,14 +14,25 @@ from inference_api import observability, problems
 from inference_api.champions import REFRESH_S, Champions
 from inference_api.keys import Keys, assert_same_tenant
 from inference_api.messages import ModelOut, ScoredItem, ScoreRequest, ScoreResponse
-from resources.errors import AuthenticationError
+from resources.errors import AuthenticationError, AuthorizationError
 from resources.ltv_scorer import LtvScorer
 from resources.model_registry import ModelRegistry
-from resources.registry import Registry
+from resources.notices import Notices, counts_written
+from resources.registry import Registry, key_id_of
+from resources.registry.access_trail import ANYBODY, denials_of, key_actor, note_refusal, refusal
 from resources.settings import Settings
 
 VERSION = "1.0.0"
+SCORE = "score:ltv"  # what the audit trail calls asking for scores
 _bearer = HTTPBearer(auto_error=False, description="a key of kind `export` or `service`")
+
+
+@dataclass(frozen=True)
+class Caller:
+    """The tenant whose key asks, and what the audit trail calls it."""
+
+    tenant_id: str
+    actor: str
 
 
 @dataclass(frozen=True)
@@ -31,11 +44,24 @@ class Inference:
     keys: Keys
     champions: Champions
     metrics: observability.InferenceMetrics
+    denials: Notices
 
     def ping(self) -> None:
         """Raise when keys or models cannot be looked up now."""
         self.registry.ping()
         self.models.ping()
+
+    def assert_own(self, caller: Caller, named_tenant: str | None) -> None:
+        """Pass when the request names no tenant but the key's own; the audit trail tells of one that does.
+
+        Raises:
+            AuthorizationError: it names another.
+        """
+        try:
+            assert_same_tenant(caller.tenant_id, named_tenant)
+        except AuthorizationError as error:
+            note_refusal(self.denials, refusal(caller.actor, SCORE, named_tenant, str(error)))
+            raise
 
 
 def inference_of(request: Request) -> Inference:
@@ -49,22 +75,27 @@ def inference_of(request: Request) -> Inference:
 InferenceDep = Annotated[Inference, Depends(inference_of)]
 
 
-def key_tenant(
+def key_holder(
     inference: InferenceDep,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     x_tenant_id: Annotated[str | None, Header(description="if given, the key's own tenant")] = None,
-) -> str:
+) -> Caller:
     """The tenant whose key this is.
 
     Raises:
         AuthenticationError: the key is missing, unknown or revoked.
         AuthorizationError: `X-Tenant-ID` names another tenant.
     """
-    if credentials is None:
-        raise AuthenticationError("present an export or service key as `Authorization: Bearer …`")
-    tenant_id = inference.keys.tenant_of(credentials.credentials)
-    assert_same_tenant(tenant_id, x_tenant_id)
-    return tenant_id
+    try:
+        if credentials is None:
+            raise AuthenticationError("present an export or service key as `Authorization: Bearer …`")
+        tenant_id = inference.keys.tenant_of(credentials.credentials)
+    except AuthenticationError as error:
+        note_refusal(inference.denials, refusal(ANYBODY, SCORE, x_tenant_id, str(error)))
+        raise
+    caller = Caller(tenant_id, key_actor(key_id_of(credentials.credentials)))
+    inference.assert_own(caller, x_tenant_id)
+    return caller
 
 
 def create_app(
@@ -75,14 +106,22 @@ def create_app(
     champion_refresh_s: float = REFRESH_S,
 ) -> FastAPI:
     """The application over a migrated tenant registry and a model registry."""
+    known_tenants = registry or Registry.from_settings(settings)
+    denials = denials_of(known_tenants)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with counts_written(denials):
+            yield
+
     app = FastAPI(
         title="UnMoGrowP inference",
         version=VERSION,
         description="Online scores of a tenant's champion. Errors are RFC 9457 problem documents.",
         docs_url=None,
         redoc_url=None,
+        lifespan=lifespan,
     )
-    known_tenants = registry or Registry.from_settings(settings)
     known_models = models or ModelRegistry(settings)
     metrics = observability.InferenceMetrics()
     app.state.inference = Inference(
@@ -91,6 +130,7 @@ def create_app(
         keys=Keys(known_tenants, settings.key_cache_s),
         champions=Champions(known_models, champion_refresh_s),
         metrics=metrics,
+        denials=denials,
     )
     problems.install(app)
     observability.install(app, metrics, settings.scrape_token())
@@ -100,10 +140,11 @@ def create_app(
 
 
 def score_ltv(
-    request: ScoreRequest, inference: InferenceDep, tenant_id: Annotated[str, Depends(key_tenant)]
+    request: ScoreRequest, inference: InferenceDep, caller: Annotated[Caller, Depends(key_holder)]
 ) -> ScoreResponse:
     """Predicted revenue after the install day of up to 1,000 users, by the tenant's champion."""
-    assert_same_tenant(tenant_id, request.tenant_id)
+    inference.assert_own(caller, request.tenant_id)
+    tenant_id = caller.tenant_id
     champion = inference.champions.of(tenant_id)
     scores = predicted(champion, request)
     inference.metrics.scored.labels(tenant_id, champion.version).inc(len(scores))

@@ -31,11 +31,13 @@ from ingest_api.hot_path import HotPath
 from ingest_api.keys import KeyCache, KeySource
 from ingest_api.metrics import DoorMetrics
 from ingest_api.quota_keeper import QuotaKeeper, QuotaSource
+from ingest_api.refusals import Refusals
 from ingest_api.tracing import Traces, traced
 from ingest_api.worker_counts import WorkerCounts
 from resources.errors import AuthenticationError
 from resources.lean_process import share_one_heap
 from resources.registry import Registry
+from resources.registry.access_trail import denials_of
 from resources.scraping import check_scraper
 from resources.settings import load_settings
 
@@ -115,10 +117,16 @@ class _Running:
     """What a door has while it is served: its log, its counts' file, its connections' guard."""
 
     def __init__(
-        self, settings: Settings, hot_path: HotPath, metrics: DoorMetrics, source: QuotaSource
+        self,
+        settings: Settings,
+        hot_path: HotPath,
+        metrics: DoorMetrics,
+        source: QuotaSource,
+        refused: Refusals,
     ) -> None:
         self.hot_path = hot_path
         self._source = source
+        self._refused = refused
         self.counts: WorkerCounts | None = None
         self._settings = settings
         self._metrics = metrics
@@ -131,6 +139,7 @@ class _Running:
             stack.callback(setattr, self.hot_path, "event_log", None)
         self.counts = counts = WorkerCounts(self._settings.status_dir / "door", self._metrics)
         stack.push_async_callback(counts.close)
+        await stack.enter_async_context(self._refused.written())
         guard = ConnectionGuard(self._settings, self._metrics, self.hot_path)
         keeper = QuotaKeeper(self.hot_path.quotas, self._source, self._settings)
         await keeper.start()
@@ -154,9 +163,10 @@ def create_app(
     metrics = DoorMetrics()
     source = registry or Registry.from_settings(settings)
     keys = KeyCache(source, settings.key_cache_s)
-    hot_path = HotPath(settings, keys, metrics)
+    refused = Refusals(denials_of(source) if isinstance(source, Registry) else None)
+    hot_path = HotPath(settings, keys, metrics, refused)
     hot_path.event_log = event_log
-    running = _Running(settings, hot_path, metrics, source)
+    running = _Running(settings, hot_path, metrics, source, refused)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:

@@ -17,6 +17,7 @@ from ingest_api.answers import Answer, ProblemError, problem
 from ingest_api.arrival import ROUTES, BodyReader, ClientGoneError, Sent, check_headers, negotiated
 from ingest_api.judging import BodyJudge, Judged
 from ingest_api.quotas import Quotas
+from ingest_api.reasons import TENANT_MISMATCH
 from ingest_api.tracing import RefusalLog, Traces, trace_id, traced
 from resources.errors import (
     AuthenticationError,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from ingest_api.event_log.protocol import BodyEncoding, BodyFormat, EventLog, Outcome
     from ingest_api.keys import KeyCache
     from ingest_api.metrics import DoorMetrics
+    from ingest_api.refusals import Refusals
     from ingest_api.whole_requests import WholeRequest
     from resources.settings import Settings
 
@@ -53,7 +55,7 @@ _PROBLEMS: tuple[tuple[type[UnMoGrowPError], HTTPStatus, str], ...] = (
 class HotPath:
     """Answers to ingest requests. `event_log` is set when the application starts."""
 
-    def __init__(self, settings: Settings, keys: KeyCache, metrics: DoorMetrics) -> None:
+    def __init__(self, settings: Settings, keys: KeyCache, metrics: DoorMetrics, refused: Refusals) -> None:
         self.event_log: EventLog | None = None
         self.quotas = Quotas()
         self._keys = keys
@@ -62,6 +64,7 @@ class HotPath:
         self._judge = BodyJudge(settings)
         self._traces = Traces()
         self._refusals = RefusalLog()
+        self._refused = refused
 
     async def answer(self, path: str, raw_headers: RawHeaders, receive: Receive) -> Answer:
         """The response to one request, whatever it holds.
@@ -94,7 +97,7 @@ class HotPath:
         traceparent = self._traces.of(headers)
         try:
             checked = _checked(tenant_id, request.path, headers)
-            judged = self._within_quota(checked, request.body)
+            judged = self._within_quota(checked, request.body, token)
         except Exception as error:
             reply(self._finished(_problem_of(error, traceparent), headers, traceparent))
             return True
@@ -123,7 +126,7 @@ class HotPath:
             raise AuthenticationError("send the tenant's write token: `Authorization: Bearer <token>`")
         checked = _checked(await self._keys.tenant_of(token), path, headers)
         body = await self._reader.read(headers, receive)
-        judged = self._within_quota(checked, body)
+        judged = self._within_quota(checked, body, token)
         if isinstance(judged, Answer):
             return judged
         try:
@@ -133,7 +136,7 @@ class HotPath:
             raise
         return judged.answer
 
-    def _within_quota(self, checked: Checked, body: bytes) -> Judged | Answer:
+    def _within_quota(self, checked: Checked, body: bytes, token: bytes) -> Judged | Answer:
         """What becomes of a body, charged to its tenant's quotas; or why nothing of it is taken."""
         tenant_id = checked[0]
         refusal = self.quotas.refusal(tenant_id)
@@ -141,6 +144,8 @@ class HotPath:
             judged = self._judge.judged(Sent(*checked, body, _now_us()))
             refusal = self.quotas.charge(tenant_id, judged.event_count)
             if refusal is None:
+                if judged.rejections:
+                    self._refused.events(judged.rejections, token, tenant_id)
                 return judged
         self._metrics.over_quota(tenant_id)
         return refusal
@@ -161,6 +166,7 @@ class HotPath:
     def _finished(self, answer: Answer, headers: Headers, traceparent: bytes) -> Answer:
         if answer.status >= HTTPStatus.BAD_REQUEST:
             self._refusals.note(answer, headers, traceparent)
+            self._refused.request(answer.status, _bearer_token(headers), headers.get(b"x-tenant-id", b""))
         self._metrics.answered(answer.status)
         return traced(answer, traceparent)
 
@@ -176,7 +182,7 @@ def _checked(tenant_id: str, path: str, headers: Headers) -> Checked:
     if not hmac.compare_digest(headers.get(b"x-tenant-id", b""), tenant_id.encode()):
         raise ProblemError(
             HTTPStatus.FORBIDDEN,
-            "tenant_mismatch",
+            TENANT_MISMATCH,
             "X-Tenant-ID must name the tenant this token belongs to",
         )
     route = ROUTES[path]

@@ -6,6 +6,7 @@ Opening bodies and sending them again are `ingest_api`'s; how the two tables add
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ COLUMNS = (
     "pointer",
     "reason",
 )
+AFTER_PATTERN = r"^(\d{1,17})/(\w{1,64})$"
 _ID = "quarantine_id"
 _NEWEST = ["received_at", _ID]
 
@@ -78,15 +80,19 @@ class ReasonCount:
 
 @dataclass(frozen=True)
 class QuarantineList:
-    """What matches a filter: counts of all, and the newest rows; `replayed_at` is null where none was taken."""
+    """What matches a filter: counts of all, and a page of rows; `replayed_at` is null where none was taken.
+
+    `next` is the `after` of the following page, or None behind the last one.
+    """
 
     total: int
     reasons: Sequence[ReasonCount]
     rows: Sequence[dict[str, Any]]
+    next: str | None = None
 
 
-def list_quarantine(lake: Lake, wanted: QuarantineFilter, limit: int) -> QuarantineList:
-    """Counts by tenant and reason, most first, and up to `limit` rows, newest first.
+def list_quarantine(lake: Lake, wanted: QuarantineFilter, limit: int, after: str = "") -> QuarantineList:
+    """Counts by tenant and reason, most first, and up to `limit` rows behind `after`, newest first.
 
     Only what is counted is read of all: after a night of refusals that is a third of the bytes.
     """
@@ -100,8 +106,32 @@ def list_quarantine(lake: Lake, wanted: QuarantineFilter, limit: int) -> Quarant
         .sort(["rows", "tenant_id", "reason_code"], descending=[True, False, False])
     )
     reasons = [ReasonCount(**row) for row in counted.iter_rows(named=True)]
-    newest = rows.sort(_NEWEST, descending=[True, False]).head(limit)
-    return QuarantineList(rows.height, reasons, _whole(lake, wanted, newest))
+    behind = _behind(rows.sort(_NEWEST, descending=[True, False]), after)
+    page = behind.head(limit)
+    following = _cursor(page) if 0 < limit < behind.height else None
+    return QuarantineList(rows.height, reasons, _whole(lake, wanted, page), following)
+
+
+def _cursor(page: pl.DataFrame) -> str:
+    """Where a page ends: `<µs since 1970>/<quarantine id>` of its last row."""
+    received_us, quarantine_id = page.tail(1).select(pl.col("received_at").dt.epoch("us"), _ID).row(0)
+    return f"{received_us}/{quarantine_id}"
+
+
+def _behind(newest_first: pl.DataFrame, after: str) -> pl.DataFrame:
+    """The rows behind where a page ended, also when rows have come or gone since.
+
+    Raises:
+        ContractError: that is no end of a page.
+    """
+    if not after:
+        return newest_first
+    found = re.fullmatch(AFTER_PATTERN, after)
+    if found is None:
+        raise ContractError("`after` is not the `next` of a page before; leave it out for the first page")
+    received_us = pl.col("received_at").dt.epoch("us")
+    at_us, last_id = int(found[1]), found[2]
+    return newest_first.filter((received_us < at_us) | ((received_us == at_us) & (pl.col(_ID) > last_id)))
 
 
 def _whole(lake: Lake, wanted: QuarantineFilter, newest: pl.DataFrame) -> list[dict[str, Any]]:

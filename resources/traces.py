@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from resources.clickhouse import ClickHouseRefusedError
 from resources.errors import TraceNotFoundError
 from resources.rules.versions import default_version, version_on
+from resources.trace_fields import ConsideredTouch
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -66,31 +67,6 @@ WHERE tenant_id = {tenant_id:String} AND session_id = {conversion_id:String} LIM
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A touch that was considered. `ctit_ms`: touch to conversion; `window_ms`: what applied, 0 for off.
-
-    `waterfall_position` counts the touches inside their window, refused ones too; `candidate_rank` the eligible.
-    """
-
-    touch_id: str
-    touch_type: str
-    touch_time: dt.datetime
-    source: str
-    medium: str
-    campaign: str
-    adgroup: str
-    creative: str
-    match_type: str
-    tier: int
-    ctit_ms: int
-    window_ms: int
-    candidate_rank: int
-    waterfall_position: int
-    verdict: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class TraceRules:
     """The rules that decided, and the version in force on that date now; `version` None: no version has that hash."""
 
@@ -130,7 +106,7 @@ class Trace:
     assists: Sequence[str]
     rules: TraceRules
     candidates_total: int
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[ConsideredTouch, ...]
     notes: tuple[str, ...]
 
 
@@ -151,7 +127,7 @@ def read_trace(clickhouse: ClickHouse, registry: Registry, tenant_id: str, conve
     place = wanted | {"event_date": conversion["event_date"], "app_id": conversion["app_id"]}
     rows = _rows(clickhouse, _CANDIDATES, place)
     total = rows[0]["candidates_total"] if rows else 0
-    candidates = tuple(Candidate(**{name: row[name] for name in Candidate.__slots__}) for row in rows)
+    candidates = tuple(ConsideredTouch.model_validate(row) for row in rows)
     rules = traced_rules(
         tenant_id,
         registry.rule_versions(tenant_id),
@@ -182,7 +158,7 @@ def traced_rules(
 
 
 def notes(
-    conversion: dict[str, Any], candidates: Sequence[Candidate], total: int, rules: TraceRules
+    conversion: dict[str, Any], candidates: Sequence[ConsideredTouch], total: int, rules: TraceRules
 ) -> list[str]:
     """What the rows alone do not say."""
     found = []

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from resources.errors import UnMoGrowPError
 from resources.plane_settings import TenantPlaneSettings
+from resources.serving.heads import BoundedHeadProtocol
 from tenant_plane import database
 from tenant_plane.app import create_app
 from tenant_plane.sessions import mint_app_key
@@ -51,6 +52,7 @@ def _serve(settings: TenantPlaneSettings) -> None:
         log_config=None,
         access_log=False,  # /metrics counts requests; a line per request would hold addresses
         server_header=False,
+        http=BoundedHeadProtocol,
         proxy_headers=False,  # else who guesses passwords could name another address each time
         timeout_graceful_shutdown=5,
     )

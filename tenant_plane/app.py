@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from resources.notices import counts_written
 from resources.plane_settings import TenantPlaneSettings
 from tenant_plane import (
     auth_routes,
@@ -43,6 +44,7 @@ WEB_DIST = Path(__file__).parent / "web" / "dist"
 def create_app(settings: TenantPlaneSettings, *, web_dist: Path = WEB_DIST) -> FastAPI:
     """The application of one tenant. Nothing is opened or written before its lifespan starts."""
     metrics = PlaneMetrics(settings.id)
+    refused = problems.refusals()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -50,7 +52,8 @@ def create_app(settings: TenantPlaneSettings, *, web_dist: Path = WEB_DIST) -> F
         plane.relay.start()
         app.state.plane = plane
         try:
-            yield
+            async with counts_written(refused):
+                yield
         finally:
             app.state.plane = None
             await plane.relay.stop()
@@ -69,7 +72,7 @@ def create_app(settings: TenantPlaneSettings, *, web_dist: Path = WEB_DIST) -> F
     app.state.plane = None
     problems.install(app)
     app.add_middleware(GZipMiddleware, minimum_size=1024)
-    app.add_middleware(problems.PlaneMiddleware, tenant_id=settings.id, metrics=metrics)
+    app.add_middleware(problems.PlaneMiddleware, tenant_id=settings.id, metrics=metrics, refused=refused)
     _add_probes(app)
     for room in (auth_routes, user_routes, event_routes, data_routes, report_routes):
         app.include_router(room.router)

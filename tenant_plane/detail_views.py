@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from resources.trace_fields import ConsideredTouch
 from tenant_plane.report_views import Report
 from tenant_plane.views import HistogramBin, View
 
@@ -85,25 +86,8 @@ class InstallList(Report):
     next_offset: int | None
 
 
-class TraceCandidate(View):
-    """A touch that was considered. `ctit_ms`: touch to install; `candidate_rank` 0: not eligible."""
-
-    touch_id: str
-    touch_type: str
-    touch_time: dt.datetime
-    source: str
-    medium: str
-    campaign: str
-    adgroup: str
-    creative: str
-    match_type: str
-    tier: int
-    ctit_ms: int
-    window_ms: int
-    candidate_rank: int
-    waterfall_position: int
-    verdict: str
-    reason: str
+class TraceCandidate(View, ConsideredTouch):
+    """A touch that was considered for an install."""
 
 
 class InstallTrace(View):

@@ -29,6 +29,9 @@ from resources.errors import (
     UnMoGrowPError,
 )
 from resources.failure_brake import TooManyFailuresError
+from resources.notices import DENIALS_DISTINCT_PER_MINUTE, DENIALS_PER_HOUR, DENIED, Notice, Notices
+from resources.serving.heads import TOO_LARGE, is_head_too_large
+from resources.serving.requests import counted_method
 from tenant_plane.accounts import AccountNotFoundError, AccountRuleError
 from tenant_plane.mart_contract import PushTooLargeError
 from tenant_plane.metrics import PlaneMetrics
@@ -126,16 +129,31 @@ def install(app: FastAPI) -> None:
         return problem(422, f"{first['pointer']}: {first['detail']}", errors=errors)
 
 
+REFUSALS = frozenset({http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN})
+
+
+def refusals() -> Notices:
+    """Refused requests as lines of the plane's log: it has no way to the platform's audit trail. Bounded as there."""
+    return Notices(_log_refusal, distinct_max=DENIALS_DISTINCT_PER_MINUTE, hourly_max=DENIALS_PER_HOUR)
+
+
+def _log_refusal(notice: Notice, repeats: int) -> None:
+    """Nothing that was sent is in the line."""
+    again = f" repeats={repeats}" if repeats else ""
+    LOG.warning("%s action=%s %s%s", DENIED, notice.action, notice.reason, again)
+
+
 class PlaneMiddleware:
-    """Around every request: the tenant named in `X-Tenant-ID` must be ours; headers, metrics, one log line.
+    """Around every request: the tenant named in `X-Tenant-ID` must be ours; headers, metrics, refusals' log lines.
 
     It also turns an unexpected exception into a 500 without its text: that may quote data.
     """
 
-    def __init__(self, app: ASGIApp, *, tenant_id: str, metrics: PlaneMetrics) -> None:
+    def __init__(self, app: ASGIApp, *, tenant_id: str, metrics: PlaneMetrics, refused: Notices) -> None:
         self._app = app
         self._tenant_id = tenant_id
         self._metrics = metrics
+        self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
@@ -157,7 +175,9 @@ class PlaneMiddleware:
 
         named = Headers(scope=scope).get("x-tenant-id", self._tenant_id)
         try:
-            if named != self._tenant_id:
+            if is_head_too_large(scope):
+                await problem(431, TOO_LARGE)(scope, receive, send_with_headers)
+            elif named != self._tenant_id:
                 refusal = problem(403, f"this plane serves {self._tenant_id} alone: send its X-Tenant-ID")
                 await refusal(scope, receive, send_with_headers)
             else:
@@ -171,4 +191,8 @@ class PlaneMiddleware:
         finally:
             route = getattr(scope.get("route"), "path", "other")
             seconds = time.perf_counter() - started
-            self._metrics.request(scope["method"], route, status, seconds)
+            method = counted_method(scope)
+            self._metrics.request(method, route, status, seconds)
+            if status in REFUSALS:
+                whose = "its own" if named == self._tenant_id else "another"  # never which one
+                self._refused.add(Notice("-", f"{method} {route}", None, f"status={status} tenant={whose}"))

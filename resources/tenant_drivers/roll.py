@@ -10,6 +10,7 @@ import math
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -95,10 +96,11 @@ class Roll:
         driver: TenantDriver,
         registry: Registry,
         *,
+        actor: str = "cli",
         parallel: int = 1,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._driver, self._registry = driver, registry
+        self._driver, self._registry, self._actor = driver, registry, actor
         self._parallel, self._tell = parallel, tell
         self._stopped = threading.Event()
 
@@ -122,7 +124,8 @@ class Roll:
     def run(self, version: str, sizes: str) -> RollReport:
         """Move wave after wave; after a failed smoke test nothing that has not begun begins.
 
-        A plane that does not come up is moved back to what it ran before.
+        A plane that does not come up is moved back to what it ran before. The audit trail tells of every wave
+        before it begins and when it is over, and of each tenant what became of it.
 
         Raises:
             ContractError: as `plan`.
@@ -131,10 +134,32 @@ class Roll:
         done: list[Step] = []
         for number in sorted({step.wave for step in planned.steps}):
             wave = [step for step in planned.steps if step.wave == number]
+            if self._stopped.is_set():
+                done += wave
+                continue
             self._tell(f"wave {number}: {len(wave)} of {len(planned.steps)} tenants")
+            told = {"wave": number, "version": version, "tenants": [step.tenant_id for step in wave]}
+            self._registry.record(self._actor, "tenant.roll_wave_begun", after=told)
             with ThreadPoolExecutor(self._parallel) as pool:
-                done += pool.map(lambda step: self._moved(step, version), wave)
+                moved = list(pool.map(lambda step: self._moved(step, version), wave))
+            for step in moved:
+                self._record(step, version)
+            results = Counter(step.result.replace(" ", "_") for step in moved)
+            self._registry.record(self._actor, "tenant.roll_wave_ended", after=told | {"results": results})
+            done += moved
         return RollReport(version, tuple(done))
+
+    def _record(self, step: Step, version: str) -> None:
+        if step.result in {"moved", "failed"}:
+            runs = version if step.result == "moved" else (step.before if step.is_back else None)
+            self._registry.record(
+                self._actor,
+                "tenant.rolled" if step.result == "moved" else "tenant.roll_failed",
+                step.tenant_id,
+                reason=step.reason,
+                before={"version": step.before},
+                after={"version": runs, "wave": step.wave},
+            )
 
     def _moved(self, step: Step, version: str) -> Step:
         if self._stopped.is_set():

@@ -5,11 +5,13 @@ Belongs here: starting it, running commands against it, waiting for its graph. W
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,3 +131,27 @@ def _opened(home: Path) -> Iterator[Stack]:
 def _log_tail(home: Path) -> str:
     log = home / "demo" / "stack.log"
     return log.read_text()[-4000:] if log.exists() else ""
+
+
+def install_of(tenant: str) -> dict[str, Any]:
+    """An install of today that nobody else has."""
+    return {
+        "eventId": str(uuid.uuid4()),
+        "tenantId": tenant,
+        "timestamp": dt.datetime.now(dt.UTC).isoformat(),
+        "deviceId": f"device-{uuid.uuid4()}",
+        "campaign": "spring",
+        "appId": "backend.app",
+        "platform": "android",
+    }
+
+
+def pages(session: httpx.Client, path: str, name: str) -> list[dict[str, Any]]:
+    """All items of a paged answer."""
+    found: list[dict[str, Any]] = []
+    offset: int | None = 0
+    while offset is not None:
+        page = session.get(f"{path}&offset={offset}").raise_for_status().json()
+        found += page[name]
+        offset = page["nextOffset"]
+    return found

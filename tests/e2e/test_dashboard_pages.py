@@ -100,6 +100,23 @@ def test_every_page_speaks_the_readers_language_and_none_else(
         assert has_cyrillic == (locale == "ru-RU")
 
 
+@pytest.mark.parametrize("path", [PAGES["fraud"][0], ONE_INSTALL])
+@pytest.mark.parametrize("locale", LANGUAGES)
+def test_reasons_are_in_the_reader_s_language(
+    browser: Browser, dashboard: PlaneProcess, path: str, locale: str
+) -> None:
+    with visitor(browser, dashboard, locale=locale) as page:
+        show(page, dashboard, path)
+        cells = page.locator('td[data-key="reason"]')
+        expect(cells.first).to_be_visible()
+        words = cells.all_inner_texts()
+        assert len(words) >= len(set(words)) > 1
+        for each in words:
+            assert (re.search("[а-яё]{3}", each, re.IGNORECASE) is not None) == (locale == "ru-RU"), each
+        in_english = page.locator('td[data-key="reason"][lang="en"]').count()
+        assert in_english == (0 if locale == "ru-RU" else len(words))
+
+
 @pytest.mark.parametrize("measure", ["retention", "revenue", "roas"])
 @pytest.mark.parametrize("locale", LANGUAGES)
 def test_the_heat_map_shows_the_apis_cells_and_ends_where_cohorts_are_too_young(

@@ -17,7 +17,7 @@ from playwright.sync_api import Page
 from cli.sending import ingest_token
 from resources.credit.channel_models import MODELS
 from resources.registry import Registry
-from tests.e2e.stack import Stack
+from tests.e2e.stack import Stack, install_of, pages
 
 TENANTS = ("t1", "t2")
 CLICKS, INSTALLS = 100_000, 227
@@ -98,6 +98,43 @@ def send(stack: Stack, *events: dict[str, Any]) -> None:
     )
     assert answer.status_code == 202, answer.text
     assert answer.json()["accepted"] == len(events)
+
+
+def test_a_tenant_asked_for_by_one_command_is_active_and_answers_under_its_name(stack: Stack) -> None:
+    tenant = stack.command("tenant", "request", "t123", "--plan", "standard", "--wait", "120")
+    assert (tenant["state"], tenant["plan"]) == ("active", "standard")
+    print(f"active after {tenant['waitedSeconds']} s")
+    port = httpx.URL(tenant["planeUrl"]).port
+    named = {"Host": f"client123.localhost:{port}", "X-Tenant-ID": "t123"}
+    answer = httpx.get(f"http://127.0.0.1:{port}/health", headers=named)
+    assert (answer.status_code, answer.json()["tenantId"]) == (200, "t123")
+    refused = httpx.get(f"http://127.0.0.1:{port}/health", headers=named | {"X-Tenant-ID": "t1"})
+    assert refused.status_code == 403
+    session = stack.plane("t123")
+    assert session.get("/api/v1/dashboard/stats?period=7d").json()["totals"]["events"] == 0
+
+
+def test_an_event_posted_to_a_tenants_backend_comes_back_as_mart_row_and_score(stack: Stack) -> None:
+    planes = {tenant: stack.plane(tenant) for tenant in ("t1", "t123")}
+    sent = {tenant: install_of(tenant) for tenant in planes}
+
+    def post() -> None:
+        for tenant, event in sent.items():
+            answer = planes[tenant].post("/api/v1/events/ingest", json=event)
+            assert (answer.status_code, answer.json().get("status")) == (202, "accepted"), answer.text
+
+    stack.runs_of(post)
+    for tenant, event in sent.items():
+        day = event["timestamp"][:10]
+        path = f"/api/v1/marts/installs?from={day}&to={day}&limit=10000"
+        rows = [row for row in pages(planes[tenant], path, "rows") if row["install_id"] == event["eventId"]]
+        assert [(row["tenant_id"], row["app_id"]) for row in rows] == [(tenant, "backend.app")]
+        items = pages(planes[tenant], "/api/v1/ml/scores?limit=10000", "items")
+        scores = [each["score"] for each in items if each["userId"] == rows[0]["device_id"]]
+        # a new tenant has no champion yet, so no score; one that has, scores the user of today
+        assert [score >= 0 for score in scores] == ([True] if tenant == "t1" else [])
+        shown = planes[tenant].get(f"/api/v1/dashboard/installs/{event['eventId']}").json()
+        assert shown["install"]["installId"] == event["eventId"]
 
 
 def slices(run: Any) -> tuple[str, str, str]:

@@ -12,7 +12,6 @@ import hashlib
 import itertools
 import json
 import sqlite3
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -47,21 +46,12 @@ from tests.support.tenant_probes import (
     right_statuses,
     stored,
 )
-from tests.support.two_tenants import NAMESAKE, NUMBERS, Tenant, World, two_tenants
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests.support.two_tenants import NAMESAKE, NUMBERS, Tenant, World
 
 ROOMS = sorted(path.stem for path in OPENAPI_DIR.glob("*.json"))
 SCORE_PUSH = ("POST", "/api/v1/ml/scores")
 NAMING_THEIR_TENANT = ("auth", "auth/refresh", "dashboard/data", "marts", "users")
 PAIRS = [("alpha", "beta"), ("beta", "alpha")]
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with two_tenants(tmp_path_factory.mktemp("two") / "home") as running:
-        yield running
 
 
 @pytest.fixture(params=PAIRS, ids=lambda pair: f"{pair[0]} attacks {pair[1]}")

@@ -175,7 +175,16 @@ def requests(operation: Operation, attacker: Tenant, victim: Tenant) -> Iterator
 
 def paths(operation: Operation, victim: Tenant) -> Iterator[tuple[str, bool]]:
     """The operation's path with good values, and with one that names the victim or climbs out."""
-    names = [name for where, name in operation.parameters if where == "path"]
+    plain = good_values(operation, victim)
+    yield operation.path.format(**plain), False
+    for name in plain:
+        for hostile in (f"..%2F{victim.tenant_id}%2F{plain[name]}", f"{victim.tenant_id}"):
+            if hostile != plain[name]:
+                yield operation.path.format(**plain | {name: hostile}), True
+
+
+def good_values(operation: Operation, tenant: Tenant, user: str = "admin") -> dict[str, str]:
+    """What stands in the operation's path: what the tenant has, or its id."""
     good = {
         "mart": "installs",
         "date": DATE.isoformat(),
@@ -184,16 +193,14 @@ def paths(operation: Operation, victim: Tenant) -> Iterator[tuple[str, bool]]:
         "month": "2026-01",
     }
     good |= {
-        "conversion_id": victim.conversion_id,
-        "install_id": exported_install_id(victim),
-        "user": "admin",
+        "destination_id": "0" * 16,
+        "delivery_id": "0" * 16,
+        "conversion_id": tenant.conversion_id,
+        "install_id": exported_install_id(tenant),
+        "user": user,
     }
-    plain = {name: good.get(name, victim.tenant_id) for name in names}
-    yield operation.path.format(**plain), False
-    for name in names:
-        for hostile in (f"..%2F{victim.tenant_id}%2F{plain[name]}", f"{victim.tenant_id}"):
-            if hostile != plain[name]:
-                yield operation.path.format(**plain | {name: hostile}), True
+    names = [name for where, name in operation.parameters if where == "path"]
+    return {name: good.get(name, tenant.tenant_id) for name in names}
 
 
 def exported_install_id(tenant: Tenant) -> str:

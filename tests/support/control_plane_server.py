@@ -99,6 +99,14 @@ def admin_headers(settings: Settings, url: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {SignIn(settings, url).access_token()}"}
 
 
+def access_token_of(registry: Registry, url: str, user: str) -> str:
+    """A token of a user of the registry, from the local issuer at a served control plane."""
+    _, refresh_token = registry.start_session(user)
+    form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+    answer = httpx.post(f"{url}/oauth/token", data=form, trust_env=False, timeout=60)
+    return str(answer.raise_for_status().json()["access_token"])
+
+
 def problem(response: httpx.Response, status: int) -> dict[str, Any]:
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"

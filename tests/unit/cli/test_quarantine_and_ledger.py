@@ -123,7 +123,12 @@ def test_what_a_person_sees(settings: Settings, run: Any) -> None:
 
 def test_the_empty_state_says_so(settings: Settings, run: Any) -> None:
     assert "nothing in quarantine matches" in run("quarantine", "list")
-    assert json.loads(run("quarantine", "list", "--json")) == {"total": 0, "reasons": [], "rows": []}
+    assert json.loads(run("quarantine", "list", "--json")) == {
+        "total": 0,
+        "reasons": [],
+        "rows": [],
+        "next": None,
+    }
     assert "nothing was received of t123" in run("ledger", "--tenant", TENANT)
     with pytest.raises(TenantNotFoundError):
         run("quarantine", "replay", "--tenant", TENANT)

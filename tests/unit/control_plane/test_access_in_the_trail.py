@@ -7,15 +7,9 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import text
 
-from control_plane.notices import (
-    DENIED,
-    READ,
-    VARIOUS,
-    WINDOW_S,
-    Notice,
-    Notices,
-)
+from resources.notices import DENIED, VARIOUS, WINDOW_S, Notice, Notices
 from resources.registry import AuditFilter, Registry
+from resources.registry.access_trail import READ, audit_writer
 from resources.settings import Settings
 from tests.support.control_plane_server import PARQUET, Server, problem
 
@@ -32,7 +26,7 @@ def registry(settings: Settings) -> Iterator[Registry]:
 
 def test_equal_reads_are_one_entry_at_once_and_one_count_a_minute_later(registry: Registry) -> None:
     clock = [0.0]
-    reads = Notices(registry, READ, clock=lambda: clock[0])
+    reads = Notices(audit_writer(registry, READ), clock=lambda: clock[0])
     for _ in range(100):
         reads.add(NOTICE)
     [first] = registry.audit()
@@ -52,7 +46,9 @@ def test_equal_reads_are_one_entry_at_once_and_one_count_a_minute_later(registry
 
 def test_a_flood_of_different_refusals_is_bounded_by_the_minute_and_by_the_hour(registry: Registry) -> None:
     clock, a_minute, an_hour = [0.0], 5, 100
-    denials = Notices(registry, DENIED, distinct_max=a_minute, hourly_max=an_hour, clock=lambda: clock[0])
+    denials = Notices(
+        audit_writer(registry, DENIED), distinct_max=a_minute, hourly_max=an_hour, clock=lambda: clock[0]
+    )
     for minute in range(45):
         clock[0] = 61.0 * minute
         denials.flush()

@@ -92,7 +92,20 @@ def test_the_quarantine_lists_reasons_and_never_what_was_sent(plane: Plane) -> N
     assert plane.client.get(filtered, headers=plane.admin).json()["total"] == 1
     for query in ("from=2026-01-01&to=2026-01-31", "to=0001-01-01", "from=9999-12-31&to=9999-12-31"):
         none = plane.client.get(f"/v1/tenants/{TENANT}/quarantine?{query}", headers=plane.own)
-        assert none.json() == {"total": 0, "reasons": [], "rows": []}
+        assert none.json() == {"total": 0, "reasons": [], "rows": [], "next": None}
+
+
+def test_the_quarantine_is_read_page_by_page_to_its_end(plane: Plane) -> None:
+    path = f"/v1/tenants/{TENANT}/quarantine"
+    whole = plane.client.get(path, headers=plane.own).json()
+    assert whole["next"] is None
+    first = plane.client.get(f"{path}?limit=1", headers=plane.own).json()
+    second = plane.client.get(f"{path}?limit=1&after={first['next']}", headers=plane.own).json()
+    assert [*first["rows"], *second["rows"]] == whole["rows"]
+    assert second["next"] is None
+    assert first["total"] == second["total"] == 2
+    refused = plane.client.get(f"{path}?after=1/../x", headers=plane.own)
+    assert refused.json()["errors"][0]["pointer"] == "query:after"
 
 
 @pytest.mark.parametrize("what", ["ledger", "quarantine"])

@@ -22,6 +22,7 @@ from resources.errors import SettingsError
 from resources.registry import Registry, TenantState
 from resources.registry.roles import PlatformRole, TenantRole
 from resources.settings import Settings
+from tests.support.control_plane_server import access_token_of
 from tests.support.served_app import served
 from tests.support.trace_world import served as clickhouse_served
 
@@ -79,9 +80,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
         for role in (*PlatformRole, *TenantRole):
             tenant = TENANT if role in set(TenantRole) else None
             registry.create_user(f"a-{role}", tenant, (str(role),), "test")
-            _, refresh_token = registry.start_session(f"a-{role}")
-            form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
-            holders[str(role)] = f"Bearer {client.post('/oauth/token', data=form).json()['access_token']}"
+            holders[str(role)] = f"Bearer {access_token_of(registry, url, f'a-{role}')}"
         document = client.get("/openapi.json").json()
         operations = tuple(
             Operation(method.upper(), path, operation[ACTION])

@@ -56,3 +56,18 @@ export const campaignColumns = (): Column<Campaign>[] => [
   numberColumn("revenueMicros", text.campaigns.revenue, (row) => row.revenueMicros, format.money),
   numberColumn("roas", text.campaigns.roas, (row) => row.roas, format.ratio),
 ];
+
+/** Why it was so: in the reader's language where its code is known, else the server's English. */
+export function reasonColumn<Row extends { reason: string }>(
+  label: string,
+  translated: (row: Row) => string | undefined,
+): Column<Row> {
+  return {
+    key: "reason",
+    label,
+    value: (row) => row.reason,
+    shown: (row) => translated(row) ?? row.reason,
+    isEnglish: (row) => translated(row) === undefined,
+    isLong: true,
+  };
+}

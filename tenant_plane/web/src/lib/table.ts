@@ -7,8 +7,8 @@ export interface Column<Row> {
   value: (row: Row) => string | number | null;
   shown?: (row: Row) => string;
   isNumber?: boolean;
-  /** The words are the server's, in English. */
-  isEnglish?: boolean;
+  /** Whether a row's words are the server's, in English. */
+  isEnglish?: (row: Row) => boolean;
   isLong?: boolean;
   href?: (row: Row) => string;
   tone?: (row: Row) => "good" | "bad" | "neutral";

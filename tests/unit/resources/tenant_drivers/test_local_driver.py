@@ -35,6 +35,15 @@ class RegistryThatDiesOnce(Registry):
         return super().ensure_key(tenant_id, kind, key, actor)
 
 
+@pytest.fixture
+def files(opened: tuple[Settings, Registry, LocalTenantDriver]) -> PlaneFiles:
+    """The files of t123, rendered."""
+    settings, registry, driver = opened
+    provisioning(registry, "t123")
+    prepared(driver, "t123")
+    return PlaneFiles(settings.tenants_dir, "t123")
+
+
 def test_rendering_makes_private_files_that_agree_with_each_other_and_the_registry(
     opened: tuple[Settings, Registry, LocalTenantDriver],
 ) -> None:
@@ -60,12 +69,9 @@ def test_rendering_makes_private_files_that_agree_with_each_other_and_the_regist
 
 
 def test_rendering_again_changes_nothing_even_when_files_were_lost(
-    opened: tuple[Settings, Registry, LocalTenantDriver],
+    opened: tuple[Settings, Registry, LocalTenantDriver], files: PlaneFiles
 ) -> None:
-    settings, registry, driver = opened
-    provisioning(registry, "t123")
-    prepared(driver, "t123")
-    files = PlaneFiles(settings.tenants_dir, "t123")
+    _, registry, driver = opened
     paths = (files.env, files.global_credentials, files.description, files.initial_admin_password)
     before = [path.read_bytes() for path in paths]
     files.global_credentials.unlink()
@@ -94,12 +100,9 @@ def test_a_crash_before_the_registry_hears_of_a_key_leaves_no_key_that_nobody_ho
 
 
 def test_rendering_replaces_a_revoked_key_and_keeps_the_others(
-    opened: tuple[Settings, Registry, LocalTenantDriver],
+    opened: tuple[Settings, Registry, LocalTenantDriver], files: PlaneFiles
 ) -> None:
-    settings, registry, driver = opened
-    provisioning(registry, "t123")
-    prepared(driver, "t123")
-    files = PlaneFiles(settings.tenants_dir, "t123")
+    _, registry, driver = opened
     before = files.read_env()
     registry.revoke_key("t123", key_id_of(before["INGEST_TOKEN"]), "ann")
     prepared(driver, "t123")
@@ -236,12 +239,9 @@ def test_a_plane_without_its_secrets_is_not_run(
 
 
 def test_drafts_of_a_killed_run_are_removed_by_the_next_one_and_nothing_else_is(
-    opened: tuple[Settings, Registry, LocalTenantDriver],
+    opened: tuple[Settings, Registry, LocalTenantDriver], files: PlaneFiles
 ) -> None:
-    settings, registry, driver = opened
-    provisioning(registry, "t123")
-    prepared(driver, "t123")
-    files = PlaneFiles(settings.tenants_dir, "t123")
+    _, _, driver = opened
     (files.directory / ".plane.env.0a1b2c3d").write_text("a secret")
     files.running_lock.touch()
     driver.render("t123")

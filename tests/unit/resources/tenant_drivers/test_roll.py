@@ -56,6 +56,12 @@ def _results(home: HelmHome, version: str, sizes: str, **options: Any) -> list[t
     return [(step.tenant_id, step.wave, step.result) for step in report.steps]
 
 
+def _told(home: HelmHome) -> list[tuple[str, str | None, Any]]:
+    """What the audit trail says of rolls."""
+    entries = home.registry.audit(limit=10_000)
+    return [(each.action, each.tenant_id, each.after) for each in entries if "roll" in each.action]
+
+
 def test_a_roll_stops_at_the_first_plane_that_does_not_come_up_takes_it_back_and_goes_on_when_asked_again(
     home: HelmHome,
 ) -> None:
@@ -67,6 +73,27 @@ def test_a_roll_stops_at_the_first_plane_that_does_not_come_up_takes_it_back_and
         ("t2", 3, "not reached"),  # the larger plan comes last
     ]
     assert _versions(home) == {"t1": "1.1.0", "t2": "1.0.0", "t3": "1.0.0", "t4": "1.0.0"}
+    assert _told(home) == [
+        ("tenant.roll_wave_begun", None, {"wave": 1, "version": "1.1.0", "tenants": ["t1"]}),
+        ("tenant.rolled", "t1", {"version": "1.1.0", "wave": 1}),
+        (
+            "tenant.roll_wave_ended",
+            None,
+            {"wave": 1, "version": "1.1.0", "tenants": ["t1"], "results": {"moved": 1}},
+        ),
+        ("tenant.roll_wave_begun", None, {"wave": 2, "version": "1.1.0", "tenants": ["t3", "t4"]}),
+        ("tenant.roll_failed", "t3", {"version": "1.0.0", "wave": 2}),
+        (
+            "tenant.roll_wave_ended",
+            None,
+            {
+                "wave": 2,
+                "version": "1.1.0",
+                "tenants": ["t3", "t4"],
+                "results": {"failed": 1, "not_reached": 1},
+            },
+        ),
+    ], "what was not reached has not begun"
     home.driver.smoke_test("t3")  # it serves, with the old version
 
     home.api.objects.broken_tags.clear()

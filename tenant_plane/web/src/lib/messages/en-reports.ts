@@ -117,6 +117,8 @@ export const reports = {
       device_farm: "Device farm",
       impossible_device: "Impossible device",
     },
+    /** By rule; the server's own words are English already. */
+    reasons: {} as Record<string, (touches: string, installs: string, share: string, norm: string) => string>,
     summary: (touches: string, flags: string) => `${touches} touches rejected, ${flags} flags in total.`,
   },
   value: {
@@ -172,6 +174,8 @@ export const reports = {
     reason: "Reason",
     touchTime: "Touched at",
     rules: "Rule set",
+    /** By verdict; the server's own words are English already. */
+    reasons: {} as Record<string, (ago: string, window: string, place: string) => string>,
     touches: { click: "Click", impression: "Impression" },
     matches: {
       referrer: "install referrer",

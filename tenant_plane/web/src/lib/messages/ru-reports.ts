@@ -7,6 +7,9 @@ const plural = pluralIn("ru");
 const days = (count: number, shown: string) =>
   `${shown} ${plural(count, { one: "день", few: "дня", other: "дней" })}`;
 
+const inTime = (ago: string, window: string, place: string) =>
+  `За ${ago} до установки, в пределах окна ${window}: ${place}-е по порядку`;
+
 export const reports: Reports = {
   models: {
     last_touch: "Последнее касание (каскад)",
@@ -119,6 +122,20 @@ export const reports: Reports = {
       device_farm: "Ферма устройств",
       impossible_device: "Невозможное устройство",
     },
+    reasons: {
+      injection: (touches, installs, share) =>
+        `Клики поданы после начала загрузки или за миг до установки: касаний ${touches}, конверсий ${installs} (до ${share} в день)`,
+      hyper_engagement: (touches, installs, share) =>
+        `Кликов с одного устройства больше дневного предела: касаний ${touches}, конверсий ${installs} (до ${share} в день)`,
+      blocked_ip: (touches, installs, share) =>
+        `Касания из сети, которую закрывает набор правил: ${touches}, конверсий ${installs} (до ${share} в день)`,
+      short_ctit_share: (_touches, installs, share, norm) =>
+        `Меньше 10 с от клика до установки: до ${share} установок в день, обычно ${norm} (всего установок ${installs})`,
+      click_flooding: (_touches, installs, share, norm) =>
+        `В первый час после клика пришло до ${share} установок в день, обычно ${norm}; остальные растянуты по окну (всего установок ${installs})`,
+      device_farm: (_touches, installs, share) => `Установок с отметкой ${installs}, до ${share} в день`,
+      impossible_device: (_touches, installs, share) => `Установок с отметкой ${installs}, до ${share} в день`,
+    },
     summary: (touches, flags) => `Отклонено касаний ${touches}, отметок ${flags}.`,
   },
   value: {
@@ -173,6 +190,19 @@ export const reports: Reports = {
     reason: "Причина",
     touchTime: "Время касания",
     rules: "Набор правил",
+    reasons: {
+      won: inTime,
+      assist: inTime,
+      eligible: inTime,
+      after_conversion: (ago) => `Через ${ago} после установки`,
+      method_off: () => "Такая связь отключена для этого канала",
+      outside_window: (ago, window) => `За ${ago} до установки, а окно ${window}`,
+      before_activity: () => "Не позже предыдущей установки или последней активности устройства",
+      injection: (ago) => `Клик за ${ago} до установки: так быстро не устанавливают`,
+      after_download: () => "Клик пришёл, когда загрузка уже началась",
+      hyper_engagement: () => "Кликов с устройства на этот источник за день больше предела",
+      blocked_ip: () => "Касание из сети, которую закрывает набор правил",
+    },
     touches: { click: "Клик", impression: "Показ" },
     matches: {
       referrer: "реферер установки",

@@ -1,32 +1,35 @@
-"""Audit entries of what happens often: refused requests, and reads of a tenant's data. Bounded.
+"""Entries of what happens often: refused requests, and reads of a tenant's data. Bounded, wherever they go.
 
 The first of equal ones is written at once; its repeats in the same minute are counted and written as one entry
 when the minute is over (those of the last minute before a crash are lost, the first is not). A flood of refusals
-that differ is written as such a count too, beyond so many in a minute and in an hour.
+that differ is written as such a count too, beyond so many in a minute and in an hour. Where entries go is the
+caller's: the audit trail (`resources.registry.access_trail`), or the log of a plane that has none.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from resources.registry import Registry
+from resources.errors import UnMoGrowPError
 
 WINDOW_S = 60.0
+FLUSH_S = 5.0  # counts of repeats are written this soon after their minute is over
 HOUR_S = 3600.0
 # 1,000 refusals written out and 60 counts of the rest are some 500 kB an hour, 12 MB a day, whatever is sent.
 DENIALS_DISTINCT_PER_MINUTE = 50
 DENIALS_PER_HOUR = 1000
 VARIOUS = "various"
 DENIED = "access.denied"
-READ = "access.read"
 
-log = logging.getLogger("control_plane")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,10 @@ class Notice:
     action: str
     tenant_id: str | None
     reason: str | None = None
+
+
+VARIOUS_NOTICE = Notice(VARIOUS, VARIOUS, None)
+Write = Callable[[Notice, int], None]  # how often it was repeated; 0 for the first of its minute
 
 
 @dataclass(slots=True)
@@ -50,15 +57,13 @@ class Notices:
 
     def __init__(
         self,
-        registry: Registry,
-        kind: str,
+        write: Write,
         *,
         distinct_max: int | None = None,
         hourly_max: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._registry = registry
-        self._kind = kind
+        self._write = write
         self._distinct_max = distinct_max
         self._hourly_max = hourly_max
         self._clock = clock
@@ -67,22 +72,22 @@ class Notices:
         self._hour_began_s = clock()
         self._written_this_hour = 0
 
-    def add(self, notice: Notice) -> None:
-        """Write the notice, or count it as one more of its minute. Its first entry is there when this returns.
+    def add(self, notice: Notice, times: int = 1) -> None:
+        """Write the notice, or count it as so many more of its minute. Its first entry is there when this returns.
 
         Raises:
             SQLAlchemyError: the registry takes no entry now; nothing was counted.
         """
         with self._lock:
-            if self._is_counted(notice):
+            if self._is_counted(notice, times):
                 return
             now_s = self._clock()
             if self._is_full(now_s):
-                notice = Notice(VARIOUS, VARIOUS, None)
-                if self._is_counted(notice):
+                notice = VARIOUS_NOTICE
+                if self._is_counted(notice, times):
                     return
-            self._write(notice, {"action": notice.action})
-            self._open[notice] = _Window(now_s)
+            self._write(notice, 0)
+            self._open[notice] = _Window(now_s, times - 1)
             self._written_this_hour += 1
 
     def flush(self, *, everything: bool = False) -> None:
@@ -99,15 +104,15 @@ class Notices:
         for notice, window in over.items():
             if window.repeats:
                 try:
-                    self._write(notice, {"action": notice.action, "repeats": window.repeats})
-                except SQLAlchemyError as error:
-                    log.error("%d entries of %s were not written: %s", window.repeats, self._kind, error)
+                    self._write(notice, window.repeats)
+                except (SQLAlchemyError, UnMoGrowPError) as error:
+                    log.error("%d of %s were not written: %s", window.repeats, notice.action, error)
 
-    def _is_counted(self, notice: Notice) -> bool:
+    def _is_counted(self, notice: Notice, times: int) -> bool:
         window = self._open.get(notice)
         if window is None:
             return False
-        window.repeats += 1
+        window.repeats += times
         return True
 
     def _is_full(self, now_s: float) -> bool:
@@ -116,5 +121,23 @@ class Notices:
         too_many_now = self._distinct_max is not None and len(self._open) >= self._distinct_max
         return too_many_now or (self._hourly_max is not None and self._written_this_hour >= self._hourly_max)
 
-    def _write(self, notice: Notice, after: dict[str, object]) -> None:
-        self._registry.record(notice.actor, self._kind, notice.tenant_id, reason=notice.reason, after=after)
+
+@contextlib.asynccontextmanager
+async def counts_written(*kinds: Notices) -> AsyncIterator[None]:
+    """Write the counts of minutes that are over every few seconds, and at the end what is left."""
+    writing = asyncio.create_task(_keep_writing(kinds))
+    try:
+        yield
+    finally:
+        writing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await writing
+        for notices in kinds:
+            await asyncio.to_thread(notices.flush, everything=True)
+
+
+async def _keep_writing(kinds: tuple[Notices, ...]) -> None:
+    while True:
+        await asyncio.sleep(FLUSH_S)
+        for notices in kinds:
+            await asyncio.to_thread(notices.flush)
