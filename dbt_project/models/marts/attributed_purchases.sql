@@ -17,41 +17,45 @@ with purchases as (
     where is_tenant_currency
 ),
 
-install_history as (
-    select app_id, device_id, install_id, install_time, source, medium, campaign
+-- which install a purchase follows is said once, in credited_conversions
+found_installs as (
+    select conversion_id, app_id, install_id, toDate(install_time) as install_date
+    from {{ ref('credited_conversions') }}
+    where
+        tenant_id = '{{ var("tenant_id") }}'
+        and event_date between '{{ var("start_date") }}' and '{{ var("end_date") }}'
+        and conversion_type = 'purchase'
+        and install_id != ''
+),
+
+installs as (
+    select install_id, source, medium, campaign
     from {{ ref('installs') }}
     where
         tenant_id = '{{ var("tenant_id") }}'
         and event_date <= '{{ var("end_date") }}'
-        and device_id != ''
-        and (app_id, device_id) in (select purchases.app_id, purchases.device_id from purchases)
-),
-
-by_install as (
-    select
-        purchases.purchase_id as purchase_id,
-        argMax(
-            (
-                install_history.install_id, install_history.source, install_history.medium, install_history.campaign
-            ),
-            (install_history.install_time, install_history.install_id)
-        ) as found
-    from purchases
-    inner join install_history
-        on purchases.app_id = install_history.app_id and purchases.device_id = install_history.device_id
-    where install_history.install_time <= purchases.purchase_time
-    group by purchases.purchase_id
+        -- the table's order, so that only these installs' granules are read, however long the history
+        and (event_date, app_id, install_id) in (
+            select found.install_date, found.app_id, found.install_id
+            from found_installs as found
+        )
 ),
 
 purchases_with_install as (
     select
-        purchases.*,
-        by_install.found.1 as install_id,
-        by_install.found.2 as source,
-        by_install.found.3 as medium,
-        by_install.found.4 as campaign
+        purchases.event_date as event_date,
+        purchases.purchase_id as purchase_id,
+        purchases.app_id as app_id,
+        purchases.device_id as device_id,
+        purchases.purchase_time as purchase_time,
+        purchases.revenue_micros as revenue_micros,
+        installs.install_id as install_id,
+        installs.source as source,
+        installs.medium as medium,
+        installs.campaign as campaign
     from purchases
-    left join by_install on purchases.purchase_id = by_install.purchase_id
+    left join found_installs on purchases.purchase_id = found_installs.conversion_id
+    left join installs on found_installs.install_id = installs.install_id
 ),
 
 -- a window is 90 days at most, whatever the rule set of the day it was opened said

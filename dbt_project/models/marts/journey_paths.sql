@@ -9,7 +9,7 @@
 -- A touch that lands after its date's slice was built moves the nulls of closes up to two windows later; those dates
 -- are not asked for again for that alone (a late event reopens conversions, ADR 4): a backfill of them sets it right.
 --
--- RIGHT JOIN: what came of journeys reaches far back and is streamed past them; they are the side kept in memory.
+-- RIGHT JOINs: what came of journeys is streamed past them; they are the side kept in memory.
 {{ config(order_by=['tenant_id', 'event_date', 'app_id', 'conversion_type', 'event_name', 'path']) }}
 {%- set window_ms = var('rules').click_window_ms %}
 {%- set two_windows_days = 'intDiv(2 * ' ~ window_ms ~ ' + 86399999, 86400000)' %}
@@ -44,6 +44,15 @@ devices_with_touches as (
     group by app_id, device_id
 ),
 
+installs as (
+    select app_id, device_id, install_id, install_time
+    from {{ ref('installs') }}
+    where
+        tenant_id = '{{ var("tenant_id") }}'
+        and event_date <= '{{ var("end_date") }}'
+        and device_id != ''
+),
+
 -- a touch that no other follows within the window, and whose window closes in the slice
 closed_journeys as (
     select
@@ -67,6 +76,23 @@ closed_journeys as (
     from devices_with_touches
 ),
 
+-- all installs stream past by device alone: with a key of conversion type and text each took twice the time
+closed_journeys_with_installs as (
+    select
+        closed_journeys.app_id as app_id,
+        closed_journeys.device_id as device_id,
+        closed_journeys.last_ms as last_ms,
+        any(closed_journeys.closes_ms) as closes_ms,
+        any(closed_journeys.journey) as journey,
+        countIf(
+            installs.install_id != '' and toUnixTimestamp64Milli(installs.install_time) <= closed_journeys.closes_ms
+        ) > 0 as is_installed
+    from installs
+    right join closed_journeys -- noqa: CV08
+        on installs.app_id = closed_journeys.app_id and installs.device_id = closed_journeys.device_id
+    group by closed_journeys.app_id, closed_journeys.device_id, closed_journeys.last_ms
+),
+
 closed_journeys_by_type as (
     select
         app_id,
@@ -77,13 +103,14 @@ closed_journeys_by_type as (
         journey,
         arrayJoin(
             arrayConcat(
-                [('install', ''), ('purchase', '')],
+                if(is_installed, [], [('install', '')]),
+                [('purchase', '')],
                 arrayMap(
                     name -> ('event', name), cast({{ sql_texts(var('rules').conversion_events) }} as Array(String))
                 )
             )
         ) as kind
-    from closed_journeys
+    from closed_journeys_with_installs
 ),
 
 -- what could have come of a journey is looked up by its device and by each of its touches
@@ -119,20 +146,6 @@ outcomes as (
     where
         tenant_id = '{{ var("tenant_id") }}' and conversion_type != 'install'
         and event_date between toDate('{{ var("start_date") }}') - {{ two_windows_days }} and '{{ var("end_date") }}'
-
-    union all
-
-    select
-        app_id,
-        ('install', '') as kind,
-        ('device', device_id) as journey_key,
-        toUnixTimestamp64Milli(install_time) as outcome_ms,
-        true as is_at_any_time
-    from {{ ref('installs') }}
-    where
-        tenant_id = '{{ var("tenant_id") }}'
-        and event_date <= '{{ var("end_date") }}'
-        and device_id != ''
 ),
 
 journeys_with_outcomes as (
