@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from contextlib import ExitStack
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -94,7 +95,10 @@ def pull_export(
     if export is None or file is None:
         raise HTTPException(404, "there is no such export; list the exports to see what there is")
     now = dt.datetime.now(dt.UTC)
-    plane.registry.charge_pulled_bytes(tenant_id, now.date(), export.files[part].size_bytes, now)
+    with ExitStack() as until_streamed:
+        until_streamed.callback(file.close)
+        plane.registry.charge_pulled_bytes(tenant_id, now.date(), export.files[part].size_bytes, now)
+        until_streamed.pop_all()
     sha256 = export.files[part].sha256
     headers = {
         "ETag": f'"{sha256}"' if chosen == "parquet" else f'"{sha256}-{chosen}"',

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.support.two_tenants import Tenant
 
-REFUSED = frozenset({400, 401, 403, 404, 405, 413, 415, 422, 429, 431})
+REFUSED = frozenset({400, 401, 403, 404, 405, 406, 413, 415, 422, 429, 431})
 ANSWERED = REFUSED | {200, 201, 202, 204, 409}  # one's own data, or a sentence why not
 ENDS_OWN_SESSION = {("DELETE", "/v1/me/session"), ("DELETE", "/api/v1/auth")}
 CONTENT_TYPES = (

@@ -6,10 +6,13 @@ import re
 from typing import Any
 
 import yaml
+from prometheus_client import CollectorRegistry, generate_latest
 
+from control_plane.observability import UndeliveredExports
 from ingest_api.event_log.protocol import LogUsage
 from ingest_api.lander_metrics import LanderMetrics
 from ingest_api.metrics import DoorMetrics, exposition
+from resources.registry import Registry
 from resources.settings import APPLICATION_ROOT, Settings
 
 DEPLOY = APPLICATION_ROOT / "deploy"
@@ -20,17 +23,23 @@ def rules() -> list[dict[str, Any]]:
     return [rule for document in documents for group in document["groups"] for rule in group["rules"]]
 
 
-def exported() -> str:
+def exported(control_plane_text: str) -> str:
     door = DoorMetrics()
     door.answered(202)
     door.over_quota("t123")
     door.made_durable("t123", 1, 1, 0.001)
     door_text = exposition([door.counts], LogUsage(1, 2, 3))[0].decode()
-    return door_text + LanderMetrics(lambda: 0.0).exposition()[0].decode()
+    return door_text + LanderMetrics(lambda: 0.0).exposition()[0].decode() + control_plane_text
 
 
-def test_every_series_of_a_rule_is_exported() -> None:
-    names = set(re.findall(r"^(unmogrowp_\w+)", exported(), re.M))
+def test_every_series_of_a_rule_is_exported(settings: Settings) -> None:
+    registry = Registry(settings.registry_url)
+    registry.migrate()
+    collectors = CollectorRegistry()
+    collectors.register(UndeliveredExports(registry))
+    text = exported(generate_latest(collectors).decode())
+    # a gauge without a sample is exported as its type
+    names = set(re.findall(r"^(?:# TYPE )?(unmogrowp_\w+)", text, re.M))
     for rule in rules():
         for name in re.findall(r"unmogrowp_\w+", rule["expr"]):
             assert name in names, (rule["alert"], name)
