@@ -79,7 +79,7 @@ def usage_command(
         "eventsClean": "clean",
         "eventsDuplicate": "duplicate",
         "eventsQuarantined": "refused",
-        "activeUsers": "users",
+        "activeUsers": "user days",
         "storedBytes": "bytes kept",
         "pulledBytes": "bytes pulled",
     }

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import typer
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 console = Console()
@@ -30,11 +30,12 @@ def fail(message: str) -> NoReturn:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
-    """A Rich table with numbers to the right."""
+    """A Rich table with numbers to the right; where the terminal is narrow cells fold, and nothing is cut off."""
     result = Table(title=title, title_justify="left", header_style="bold")
     for position, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[position], int | float) for row in rows)
-        result.add_column(column, justify="right" if numeric else "left")
+        justify: JustifyMethod = "right" if numeric else "left"
+        result.add_column(column, justify=justify, overflow="fold", no_wrap=position == 0)
     for row in rows:
         result.add_row(*(f"{cell:,}" if isinstance(cell, int | float) else str(cell) for cell in row))
     return result
